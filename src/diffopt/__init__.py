@@ -1,0 +1,1 @@
+"""A person's true motion in the world from a video shot with a moving camera."""

@@ -1,0 +1,42 @@
+"""The SMPL skeleton: joint names, parents and forward kinematics.
+
+Source: Loper et al., SMPL (2015). Every motion in diffopt is written on these 24 joints; the first 22 are the body
+(SMPL-H's and SMPL-X's body joints too), the last two are the hands.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+JOINT_NAMES: tuple[str, ...] = (
+    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
+    "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder",
+    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand", "right_hand",
+)  # fmt: skip
+PARENTS: tuple[int, ...] = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
+JOINT_INDEX: dict[str, int] = {name: index for index, name in enumerate(JOINT_NAMES)}
+BODY_JOINTS = 22
+"""Joints without the two hands: what SMPL-H, SMPL-X, HumanML3D and AMASS share."""
+
+
+def forward_kinematics(
+    rotations: Float[Tensor, "*T J 3 3"],
+    offsets: Float[Tensor, "*#T J 3"],
+) -> tuple[Float[Tensor, "*T J 3 3"], Float[Tensor, "*T J 3"]]:
+    """Pose a skeleton whose root joint stands at `offsets[..., 0, :]`.
+
+    Args:
+        rotations: each joint's rotation relative to its parent; index 0 is the root's relative to the world.
+        offsets: each joint from its parent in the rest pose, metres; index 0 is where the root is.
+
+    Returns:
+        Every joint's rotation relative to the world, and its position, metres.
+    """
+    joints = rotations.shape[-3]
+    offsets = offsets.expand(*rotations.shape[:-3], joints, 3)
+    world, positions = [rotations[..., 0, :, :]], [offsets[..., 0, :]]
+    for joint in range(1, joints):
+        parent = PARENTS[joint]
+        positions.append(positions[parent] + (world[parent] @ offsets[..., joint, :, None]).squeeze(-1))
+        world.append(world[parent] @ rotations[..., joint, :, :])
+    return torch.stack(world, dim=-3), torch.stack(positions, dim=-2)
