@@ -1,0 +1,93 @@
+"""Moving one point set onto another: rigid, with scale, frame by frame, and into a person's heading frame.
+
+A metric says by its alignment what it forgives, so each alignment has a function of its own. Registration is
+Kabsch's (1976) and Umeyama's (1991), from roma.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+# How many values roma returns depends on an argument, which type checkers cannot follow.
+_register: Callable[..., Any] = roma.rigid_points_registration
+
+
+class Similarity(NamedTuple):
+    """x -> scale * rotation x + translation, one for each leading index."""
+
+    rotation: Float[Tensor, "*B 3 3"]
+    translation: Float[Tensor, "*B 3"]
+    scale: Float[Tensor, "*B"]
+
+    def apply(self, points: Float[Tensor, "*B N 3"]) -> Float[Tensor, "*B N 3"]:
+        turned = points @ self.rotation.mT
+        return self.scale[..., None, None] * turned + self.translation[..., None, :]
+
+
+def fit_rigid(points: Float[Tensor, "*B N 3"], target: Float[Tensor, "*B N 3"]) -> Similarity:
+    """The rotation and translation (no scale, no mirror) that bring `points` closest to `target` in least squares."""
+    rotation, translation = _register(points, target)
+    return Similarity(rotation, translation, torch.ones_like(translation[..., 0]))
+
+
+def fit_similarity(points: Float[Tensor, "*B N 3"], target: Float[Tensor, "*B N 3"]) -> Similarity:
+    """As `fit_rigid`, with one scale. Points that all coincide have no scale: it comes out as NaN."""
+    return Similarity(*_register(points, target, compute_scaling=True))
+
+
+def align_clip(
+    points: Float[Tensor, "T J 3"], target: Float[Tensor, "T J 3"], with_scale: bool = False
+) -> tuple[Float[Tensor, "T J 3"], Similarity]:
+    """Move a whole clip by the one transform that fits all its frames best; also returns the transform."""
+    return _align_by(points, target, len(points), with_scale)
+
+
+def align_first_frames(
+    points: Float[Tensor, "T J 3"], target: Float[Tensor, "T J 3"], frames: int = 1, with_scale: bool = False
+) -> tuple[Float[Tensor, "T J 3"], Similarity]:
+    """Move a whole clip by the one transform that fits its first `frames` frames; also returns the transform."""
+    return _align_by(points, target, frames, with_scale)
+
+
+def align_each_frame(
+    points: Float[Tensor, "T J 3"], target: Float[Tensor, "T J 3"]
+) -> tuple[Float[Tensor, "T J 3"], Similarity]:
+    """Procrustes: move every frame by a similarity of its own; also returns the transforms."""
+    transform = fit_similarity(points, target)
+    return transform.apply(points), transform
+
+
+def _align_by(
+    points: Float[Tensor, "T J 3"], target: Float[Tensor, "T J 3"], frames: int, with_scale: bool
+) -> tuple[Float[Tensor, "T J 3"], Similarity]:
+    fit = fit_similarity if with_scale else fit_rigid
+    transform = fit(points[:frames].flatten(0, 1), target[:frames].flatten(0, 1))
+    return transform.apply(points.flatten(0, 1)).view_as(points), transform
+
+
+def heading_rotation(root_rotation: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 3 3"]:
+    """The turn about the vertical (y) that is in a root orientation: its twist, as in GLAMR (Yuan et al., 2022).
+
+    The twist is undefined for a body turned upside down by exactly half a turn; it is then the identity.
+    """
+    quaternion = roma.rotmat_to_unitquat(root_rotation)
+    upright = quaternion * quaternion.new_tensor([0.0, 1.0, 0.0, 1.0])  # roma's order is xyzw
+    length = upright.norm(dim=-1, keepdim=True)
+    identity = quaternion.new_tensor([0.0, 0.0, 0.0, 1.0])
+    upright = torch.where(length > 1e-6, upright / length.clamp_min(1e-6), identity)
+    return roma.unitquat_to_rotmat(upright)
+
+
+def to_heading_frame(points: Float[Tensor, "T J 3"], root_rotation: Float[Tensor, "T 3 3"]) -> Float[Tensor, "T J 3"]:
+    """A clip as seen from its own first frame: root above the origin, facing +z. Heights above the floor stay.
+
+    Args:
+        points: world points, y up, metres; point 0 is the root.
+        root_rotation: the root's orientation in the world.
+    """
+    origin = points[0, 0] * points.new_tensor([1.0, 0.0, 1.0])
+    return (points - origin) @ heading_rotation(root_rotation[0])  # from the right: by the inverse
