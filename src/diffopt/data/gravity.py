@@ -1,0 +1,81 @@
+"""Which way is up, and where the floor is, from bodies and their planted feet."""
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+UP = np.array([0.0, 1.0, 0.0])
+
+
+def rotation_to_up(up: Float[ndarray, "3"]) -> Float[ndarray, "3 3"]:
+    """The smallest rotation that takes the direction `up` to +y."""
+    up = up / np.linalg.norm(up)
+    axis, cosine = np.cross(up, UP), float(up @ UP)
+    if cosine < -1 + 1e-9:
+        return np.diag([1.0, -1.0, -1.0])
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.eye(3) + cross + cross @ cross / (1 + cosine)
+
+
+def up_from_bodies(
+    feet_to_neck: Float[ndarray, "T 3"], weight: Float[ndarray, "T"], iterations: int = 20
+) -> Float[ndarray, "3"]:
+    """World-up as the direction in which bodies stand: a robust mean, since people also bend and lie down.
+
+    Args:
+        feet_to_neck: from between the feet to the neck, per frame, axes of the camera's world.
+        weight: trust in each frame.
+        iterations: reweightings towards the geometric median.
+
+    Returns:
+        Unit vector.
+    """
+    directions = feet_to_neck / np.maximum(np.linalg.norm(feet_to_neck, axis=-1, keepdims=True), 1e-9)
+    trust = weight
+    up = UP
+    for _ in range(iterations):
+        up = (trust[:, None] * directions).sum(axis=0)
+        up = up / np.linalg.norm(up)
+        trust = weight / np.maximum(np.linalg.norm(directions - up, axis=-1), 0.05)
+    return up
+
+
+def up_from_planted_feet(
+    points: Float[ndarray, "N 3"],
+    planted: Float[ndarray, "N"],
+    samples_per_contact: float,
+    height_error_m: float = 0.03,
+    tilt_error: float = 0.06,
+) -> Float[ndarray, "3"]:
+    """A small correction of +y that makes planted feet lie on one level.
+
+    Args:
+        points: foot points in the world, y about up, metres.
+        planted: how far each is down, 0 to 1.
+        samples_per_contact: points that one contact contributes; they are one piece of evidence, not many.
+        height_error_m: how level floor and feet are, metres.
+        tilt_error: how far +y may be off, radians; the path's extent decides how much of that can be seen.
+
+    Returns:
+        Unit vector, near +y.
+    """
+    weight = planted / samples_per_contact
+    tilt = np.zeros(2)
+    for _ in range(10):
+        center = (weight[:, None] * points).sum(axis=0) / weight.sum()
+        offset = points - center
+        # Height along the tilted up: y + a x + b z.
+        ground = offset[:, [0, 2]]
+        normal = (weight[:, None] * ground).T @ ground / height_error_m**2 + np.eye(2) / tilt_error**2
+        tilt = np.linalg.solve(normal, -(weight * offset[:, 1]) @ ground / height_error_m**2)
+        residual = offset[:, 1] + ground @ tilt
+        weight = planted / samples_per_contact / (1 + (residual / (2 * height_error_m)) ** 2)
+    up = np.array([tilt[0], 1.0, tilt[1]])
+    return up / np.linalg.norm(up)
+
+
+def floor_height(heights: Float[ndarray, "N"], planted: Float[ndarray, "N"]) -> float:
+    """Height of the floor: the weighted median of planted foot points, metres."""
+    order = np.argsort(heights)
+    total = np.cumsum(planted[order])
+    return float(heights[order][np.searchsorted(total, 0.5 * total[-1])])

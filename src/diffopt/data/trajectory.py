@@ -1,0 +1,166 @@
+"""The root's path and the camera's scale from one linear least-squares problem.
+
+Three kinds of evidence, all linear in the path x_t and in the scale s of the camera's translation:
+
+* sight: in the world, the body seen at p_t from a camera at centre s c_t stands at x_t = a_t + s c_t (a_t is p_t turned
+  into the world); well known across the line of sight, poorly along it;
+* feet: while a foot is down, the root moves by what the foot moves backwards under it;
+* inertia: bodies do not jerk.
+
+Which foot is down is not known, so the feet's evidence is reweighted until it agrees with itself.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How far each kind of evidence is trusted: standard deviations."""
+
+    across_m: float = 0.03
+    """Position across the line of sight, metres at `reference_depth_m`."""
+    along_m: float = 0.15
+    """Position along the line of sight, metres at `reference_depth_m`; both grow with depth."""
+    reference_depth_m: float = 4.0
+    planted_m_s: float = 0.10
+    """Speed of a planted foot, metres per second."""
+    acceleration_m_s2: float = 4.0
+    """Acceleration of the root, metres per second squared."""
+    foot_height_m: float = 0.03
+    """A foot point this far above the lowest one is half as likely to be down."""
+
+
+@dataclass(frozen=True)
+class RootPath:
+    """What the evidence says."""
+
+    root: Float[ndarray, "T 3"]
+    """Pelvis in the world, metres; the origin is the first camera."""
+    scale: float
+    """Metres per unit of the given camera translation; 1 where the camera does not travel or is metric already."""
+    scale_error: float
+    """Standard deviation of ln(scale) according to the evidence; 0 where it was not estimated."""
+    planted: Float[ndarray, "T F"]
+    """How far each foot point is taken to be down, 0 to 1."""
+
+
+def solve_root_path(
+    seen_w: Float[ndarray, "T 3"],
+    sight_w: Float[ndarray, "T 3"],
+    depth_m: Float[ndarray, "T"],
+    centers: Float[ndarray, "T 3"],
+    feet: Float[ndarray, "T F 3"],
+    valid: Bool[ndarray, "T"],
+    fps: float,
+    find_scale: bool,
+    evidence: Evidence = Evidence(),  # noqa: B008  frozen
+    iterations: int = 15,
+) -> RootPath:
+    """Find the root's path, and the scale of the camera's travel if it is not known.
+
+    Args:
+        seen_w: pelvis relative to the camera, axes of the world (y up), metres.
+        sight_w: unit vectors from the camera to the pelvis, axes of the world.
+        depth_m: distance of the pelvis from the camera, metres.
+        centers: camera centres in the world, in the camera's own unit, the first one at the origin.
+        feet: points of the soles relative to the pelvis, axes of the world, metres.
+        valid: frames in which the body was seen.
+        fps: frames per second.
+        find_scale: whether the unit of `centers` is unknown.
+        evidence: how far each kind of evidence is trusted.
+        iterations: reweightings.
+
+    Returns:
+        Path, scale and which feet are down.
+    """
+    num_frames = len(seen_w)
+    find_scale = find_scale and float(np.ptp(centers, axis=0).max()) > 0
+    # In units of the whole travel the scale is a number of order one, like the other unknowns.
+    extent = float(np.linalg.norm(centers, axis=-1).max()) if find_scale else 1.0
+    travel = centers / extent
+    sight_rows, sight_values = _sight_equations(seen_w, sight_w, depth_m, travel, valid, find_scale, evidence)
+    inertia_rows = _inertia_rows(num_frames, fps, evidence)
+    lowest = feet[..., 1].min(axis=1, keepdims=True)
+    down = 1.0 / (1.0 + ((feet[..., 1] - lowest) / evidence.foot_height_m) ** 2)
+    step_down = 0.5 * (down[1:] + down[:-1])
+    # The root's step that keeps the foot where it is.
+    steps = -(feet[1:] - feet[:-1])
+    planted = step_down
+    unknowns = np.zeros(3 * num_frames + 1)
+    normal = None
+    for _ in range(iterations):
+        feet_rows, feet_values = _feet_equations(steps, planted, fps, evidence)
+        matrix = scipy.sparse.vstack([sight_rows, feet_rows, inertia_rows]).tocsc()
+        values = np.concatenate([sight_values, feet_values, np.zeros(inertia_rows.shape[0])])
+        normal = (matrix.T @ matrix + 1e-9 * scipy.sparse.identity(matrix.shape[1])).tocsc()
+        unknowns = scipy.sparse.linalg.spsolve(normal, matrix.T @ values)
+        root = unknowns[:-1].reshape(num_frames, 3)
+        slip = np.linalg.norm((root[1:] - root[:-1])[:, None] - steps, axis=-1) * fps
+        # Cauchy weights: a foot that would have to slide is taken for a swinging one.
+        planted = step_down / (1.0 + (slip / (2 * evidence.planted_m_s)) ** 2)
+    assert normal is not None
+    scale, error = 1.0, 0.0
+    if find_scale:
+        unit = np.zeros(3 * num_frames + 1)
+        unit[-1] = 1.0
+        spread = float(np.sqrt(scipy.sparse.linalg.spsolve(normal, unit)[-1]))
+        scale, error = float(unknowns[-1]) / extent, spread / max(abs(float(unknowns[-1])), 1e-9)
+    return RootPath(root, scale, error, np.concatenate([planted, planted[-1:]]))
+
+
+def _sight_equations(
+    seen_w: Float[ndarray, "T 3"],
+    sight_w: Float[ndarray, "T 3"],
+    depth_m: Float[ndarray, "T"],
+    travel: Float[ndarray, "T 3"],
+    valid: Bool[ndarray, "T"],
+    find_scale: bool,
+    evidence: Evidence,
+) -> tuple[scipy.sparse.csr_matrix, Float[ndarray, "N"]]:
+    """x_t - s c_t = a_t, weighted across and along the line of sight."""
+    num_frames = len(seen_w)
+    along = sight_w[:, :, None] * sight_w[:, None, :]
+    across = np.eye(3) - along
+    far = np.maximum(depth_m, 0.5) / evidence.reference_depth_m
+    weight = across / (evidence.across_m * far)[:, None, None] + along / (evidence.along_m * far)[:, None, None]
+    weight = weight * valid[:, None, None]
+    path = scipy.sparse.block_diag(list(weight), format="csr")
+    turned = np.einsum("tij,tj->ti", weight, travel).reshape(-1, 1)
+    known = np.einsum("tij,tj->ti", weight, seen_w).reshape(-1)
+    if find_scale:
+        return scipy.sparse.hstack([path, scipy.sparse.csr_matrix(-turned)]).tocsr(), known
+    empty = scipy.sparse.csr_matrix((3 * num_frames, 1))
+    return scipy.sparse.hstack([path, empty]).tocsr(), known + turned[:, 0]
+
+
+def _differences(num_frames: int, order: int) -> scipy.sparse.csr_matrix:
+    """Finite differences of a path (3T numbers and the scale), per axis."""
+    stencil = {1: [-1.0, 1.0], 2: [1.0, -2.0, 1.0]}[order]
+    one = scipy.sparse.diags(stencil, range(order + 1), shape=(num_frames - order, num_frames))
+    rows = scipy.sparse.kron(one, scipy.sparse.identity(3))
+    return scipy.sparse.hstack([rows, scipy.sparse.csr_matrix((rows.shape[0], 1))]).tocsr()
+
+
+def _inertia_rows(num_frames: int, fps: float, evidence: Evidence) -> scipy.sparse.csr_matrix:
+    if num_frames < 3:
+        return scipy.sparse.csr_matrix((0, 3 * num_frames + 1))
+    return _differences(num_frames, 2) * (fps**2 / evidence.acceleration_m_s2)
+
+
+def _feet_equations(
+    steps: Float[ndarray, "T-1 F 3"], planted: Float[ndarray, "T-1 F"], fps: float, evidence: Evidence
+) -> tuple[scipy.sparse.csr_matrix, Float[ndarray, "N"]]:
+    """x_t+1 - x_t = the step that keeps the foot in place, for every foot point that is down."""
+    moves = _differences(len(steps) + 1, 1)
+    rows, values = [], []
+    for point in range(steps.shape[1]):
+        weight = np.repeat(np.sqrt(planted[:, point]), 3) * fps / evidence.planted_m_s
+        rows.append(scipy.sparse.diags(weight) @ moves)
+        values.append(weight * steps[:, point].reshape(-1))
+    return scipy.sparse.vstack(rows).tocsr(), np.concatenate(values)

@@ -1,0 +1,91 @@
+"""Every setting of a fit, with its unit: the paper's Table 1 as data. Plain dataclasses, read from YAML elsewhere."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class FieldOptions:
+    """The motion field."""
+
+    kind: str = "field"
+    """`field` (three networks of phase) or `free` (learnable tensors per frame, the paper's ablation)."""
+    width: int = 256
+    """Units of each hidden layer."""
+    layers: int = 3
+    """Linear layers of each network."""
+    bandwidth_hz: float = 6.0
+    """Fastest motion that the field resolves; everyday limbs stay below 6 Hz."""
+
+
+@dataclass
+class CorrectionOptions:
+    """Camera corrections."""
+
+    focal_per_frame: bool = False
+    """One focal scale per frame (a zooming lens) instead of one for the clip."""
+
+
+@dataclass
+class LossWeights:
+    """Weights of the losses in one update; 0 leaves a loss out."""
+
+    warmup: float = 0.0
+    """Field against initial motion, L_warmup (eq. 5)."""
+    articulation: float = 0.0
+    """Field's articulation against the initial one (stage 2a)."""
+    diffusion: float = 0.0
+    """Score distillation from the motion prior, L_Diff (eq. 3)."""
+    reprojection: float = 0.0
+    """Projected joints against detected keypoints, L_2D (eq. 8)."""
+    foot_sliding: float = 0.0
+    """Planted feet stand still."""
+    penetration: float = 0.0
+    """Soles stay above the floor."""
+    acceleration: float = 0.0
+    """Joints do not jerk."""
+    correction_size: float = 0.0
+    """Camera corrections stay small."""
+    correction_roughness: float = 0.0
+    """Camera corrections stay smooth."""
+
+
+@dataclass
+class Update:
+    """Who moves under which losses."""
+
+    motion: bool = False
+    """The motion field moves."""
+    camera: bool = False
+    """The camera corrections move."""
+    losses: LossWeights = field(default_factory=LossWeights)
+
+
+@dataclass
+class Stage:
+    """One row of the paper's Table 1. Its updates take turns, one per optimizer step."""
+
+    steps: int = 0
+    """Optimizer steps for a clip of `reference_frames` or fewer; 0 leaves the stage out."""
+    motion_lr: float = 1e-3
+    """Adam's step size for the field."""
+    camera_lr: float = 1e-3
+    """Adam's step size for the corrections."""
+    final_lr: float = 0.1
+    """Share of both step sizes left at the end of the stage; they fall along a cosine."""
+    updates: dict[str, Update] = field(default_factory=dict)
+
+
+@dataclass
+class FitOptions:
+    """How one sequence is fitted."""
+
+    frames_per_step: int = 256
+    """Consecutive frames that one step looks at; a longer clip is seen in random windows, so memory stays flat."""
+    reprojection_scale: float = 0.06
+    """Residual that costs half the ceiling of L_2D, as a share of the person's height in the image."""
+    min_confidence: float = 0.3
+    """Keypoints trusted less than this are left out."""
+    field: FieldOptions = field(default_factory=FieldOptions)
+    correction: CorrectionOptions = field(default_factory=CorrectionOptions)
+    stages: dict[str, Stage] = field(default_factory=dict)
+    """Stages in the order in which they are run."""
