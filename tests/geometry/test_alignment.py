@@ -10,6 +10,7 @@ from diffopt.geometry.alignment import (
     align_first_frames,
     fit_rigid,
     fit_similarity,
+    fit_world_turn,
     heading_rotation,
     to_heading_frame,
 )
@@ -99,6 +100,17 @@ def test_each_frame_has_its_own_move(generator):
 
     torch.testing.assert_close(aligned, target)
     torch.testing.assert_close(transform.scale, torch.tensor([1.0, 2, 3, 4], dtype=torch.float64))
+
+
+def test_the_turn_between_two_worlds_is_found_through_noise(generator):
+    cameras = roma.random_rotmat(200, generator=generator).double()
+    turn = roma.random_rotmat(generator=generator).double()
+    noise = roma.rotvec_to_rotmat(0.05 * torch.randn(200, 3, generator=generator, dtype=torch.float64))
+
+    found = fit_world_turn(noise @ cameras, cameras @ turn)
+
+    assert roma.rotmat_geodesic_distance(found, turn) < 0.01
+    torch.testing.assert_close(fit_world_turn(cameras, cameras @ turn), turn)
 
 
 def test_heading_is_the_turn_about_the_vertical():

@@ -14,6 +14,7 @@ from torch import Tensor
 
 # How many values roma returns depends on an argument, which type checkers cannot follow.
 _register: Callable[..., Any] = roma.rigid_points_registration
+_nearest_rotation: Callable[..., Any] = roma.special_procrustes
 
 
 class Similarity(NamedTuple):
@@ -67,6 +68,11 @@ def _align_by(
     fit = fit_similarity if with_scale else fit_rigid
     transform = fit(points[:frames].flatten(0, 1), target[:frames].flatten(0, 1))
     return transform.apply(points.flatten(0, 1)).view_as(points), transform
+
+
+def fit_world_turn(rotation_w2c: Float[Tensor, "T 3 3"], target_w2c: Float[Tensor, "T 3 3"]) -> Float[Tensor, "3 3"]:
+    """The one turn A of the world for which `rotation_w2c @ A` comes closest to `target_w2c` over all frames."""
+    return _nearest_rotation((rotation_w2c.mT @ target_w2c).sum(dim=0))
 
 
 def heading_rotation(root_rotation: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 3 3"]:
