@@ -37,20 +37,21 @@ def read_smpl(path: Path) -> BodyArrays:
         )
     with contextlib.redirect_stdout(io.StringIO()):  # smplx remarks that ten shape coefficients are ten
         layer = smplx.SMPL(model_path="", data_struct=Struct(**{name: stored[name] for name in FIELDS}), num_betas=10)
-    num_vertices = len(layer.v_template)
+    arrays = {name: buffer.numpy() for name, buffer in layer.named_buffers()}
+    num_vertices = len(arrays["v_template"])
     ids = {ours: vertex_ids["smplh"][theirs] for ours, theirs in _VERTEX_NAMES.items()}
     if num_vertices <= max(ids.values()):
         raise DiffoptError(f"{path}: {num_vertices} vertices, expected SMPL's 6890.")
     surface_regressor, surface_joint = surface_from_vertices(ids, num_vertices)
     return BodyArrays(
         name="smpl",
-        v_template=layer.v_template.numpy(),
-        shapedirs=layer.shapedirs.numpy()[..., :10],
+        v_template=arrays["v_template"],
+        shapedirs=arrays["shapedirs"][..., :10],
         # smplx keeps them as (207, 3V).
-        posedirs=layer.posedirs.numpy().reshape(-1, num_vertices, 3).transpose(1, 2, 0),
-        joint_regressor=layer.J_regressor.numpy(),
-        lbs_weights=layer.lbs_weights.numpy(),
-        faces=layer.faces_tensor.numpy(),
+        posedirs=arrays["posedirs"].reshape(-1, num_vertices, 3).transpose(1, 2, 0),
+        joint_regressor=arrays["J_regressor"],
+        lbs_weights=arrays["lbs_weights"],
+        faces=arrays["faces_tensor"],
         surface_regressor=surface_regressor,
         surface_joint=surface_joint,
     )

@@ -7,7 +7,6 @@ without scale. Here both are brought into one world (DESIGN, section 3: gravity,
 from dataclasses import dataclass, field
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Float
 from numpy import ndarray
@@ -156,5 +155,5 @@ def _place(
     body_c: Motion, body: BodyModel, betas: Tensor, rotation_w: Float[ndarray, "T 3 3"], root: Float[ndarray, "T 3"]
 ) -> Motion:
     """The camera-frame bodies with their pelvis at `root` in the world."""
-    orient = roma.special_procrustes(_tensor(rotation_w).mT @ body_c.global_orient)
+    orient = _tensor(rotation_w).mT @ body_c.global_orient
     return Motion(body_c.body_pose, orient, _tensor(root) - body.rest_joints(betas)[0])

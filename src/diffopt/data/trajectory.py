@@ -11,12 +11,16 @@ Which foot is down is not known, so the feet's evidence is reweighted until it a
 """
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 from jaxtyping import Bool, Float
 from numpy import ndarray
+
+Sparse: TypeAlias = Any
+"""A scipy sparse matrix; its type stubs do not know their own products."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def solve_root_path(
     valid: Bool[ndarray, "T"],
     fps: float,
     find_scale: bool,
-    evidence: Evidence = Evidence(),  # noqa: B008  frozen
+    evidence: Evidence = Evidence(),
     iterations: int = 15,
 ) -> RootPath:
     """Find the root's path, and the scale of the camera's travel if it is not known.
@@ -93,25 +97,28 @@ def solve_root_path(
     steps = -(feet[1:] - feet[:-1])
     planted = step_down
     unknowns = np.zeros(3 * num_frames + 1)
-    normal = None
+    normal: Sparse = None
     for _ in range(iterations):
         feet_rows, feet_values = _feet_equations(steps, planted, fps, evidence)
-        matrix = scipy.sparse.vstack([sight_rows, feet_rows, inertia_rows]).tocsc()
+        matrix: Sparse = scipy.sparse.vstack([sight_rows, feet_rows, inertia_rows], format="csc")
         values = np.concatenate([sight_values, feet_values, np.zeros(inertia_rows.shape[0])])
         normal = (matrix.T @ matrix + 1e-9 * scipy.sparse.identity(matrix.shape[1])).tocsc()
-        unknowns = scipy.sparse.linalg.spsolve(normal, matrix.T @ values)
+        unknowns = _solve(normal, matrix.T @ values)
         root = unknowns[:-1].reshape(num_frames, 3)
         slip = np.linalg.norm((root[1:] - root[:-1])[:, None] - steps, axis=-1) * fps
         # Cauchy weights: a foot that would have to slide is taken for a swinging one.
         planted = step_down / (1.0 + (slip / (2 * evidence.planted_m_s)) ** 2)
-    assert normal is not None
     scale, error = 1.0, 0.0
     if find_scale:
         unit = np.zeros(3 * num_frames + 1)
         unit[-1] = 1.0
-        spread = float(np.sqrt(scipy.sparse.linalg.spsolve(normal, unit)[-1]))
+        spread = float(np.sqrt(_solve(normal, unit)[-1]))
         scale, error = float(unknowns[-1]) / extent, spread / max(abs(float(unknowns[-1])), 1e-9)
     return RootPath(root, scale, error, np.concatenate([planted, planted[-1:]]))
+
+
+def _solve(normal: Sparse, values: Float[ndarray, "N"]) -> Float[ndarray, "N"]:
+    return np.asarray(scipy.sparse.linalg.spsolve(normal, values))
 
 
 def _sight_equations(
@@ -122,7 +129,7 @@ def _sight_equations(
     valid: Bool[ndarray, "T"],
     find_scale: bool,
     evidence: Evidence,
-) -> tuple[scipy.sparse.csr_matrix, Float[ndarray, "N"]]:
+) -> tuple[Sparse, Float[ndarray, "N"]]:
     """x_t - s c_t = a_t, weighted across and along the line of sight."""
     num_frames = len(seen_w)
     along = sight_w[:, :, None] * sight_w[:, None, :]
@@ -130,24 +137,30 @@ def _sight_equations(
     far = np.maximum(depth_m, 0.5) / evidence.reference_depth_m
     weight = across / (evidence.across_m * far)[:, None, None] + along / (evidence.along_m * far)[:, None, None]
     weight = weight * valid[:, None, None]
-    path = scipy.sparse.block_diag(list(weight), format="csr")
+    path: Sparse = scipy.sparse.block_diag(list(weight), format="csr")
     turned = np.einsum("tij,tj->ti", weight, travel).reshape(-1, 1)
     known = np.einsum("tij,tj->ti", weight, seen_w).reshape(-1)
     if find_scale:
-        return scipy.sparse.hstack([path, scipy.sparse.csr_matrix(-turned)]).tocsr(), known
-    empty = scipy.sparse.csr_matrix((3 * num_frames, 1))
-    return scipy.sparse.hstack([path, empty]).tocsr(), known + turned[:, 0]
+        return _columns(path, scipy.sparse.csr_matrix(-turned)), known
+    empty: Sparse = scipy.sparse.csr_matrix((3 * num_frames, 1))
+    return _columns(path, empty), known + turned[:, 0]
 
 
-def _differences(num_frames: int, order: int) -> scipy.sparse.csr_matrix:
+def _differences(num_frames: int, order: int) -> Sparse:
     """Finite differences of a path (3T numbers and the scale), per axis."""
     stencil = {1: [-1.0, 1.0], 2: [1.0, -2.0, 1.0]}[order]
-    one = scipy.sparse.diags(stencil, range(order + 1), shape=(num_frames - order, num_frames))
-    rows = scipy.sparse.kron(one, scipy.sparse.identity(3))
-    return scipy.sparse.hstack([rows, scipy.sparse.csr_matrix((rows.shape[0], 1))]).tocsr()
+    one: Sparse = scipy.sparse.diags_array(stencil, offsets=range(order + 1), shape=(num_frames - order, num_frames))  # type: ignore[call-overload]
+    rows: Sparse = scipy.sparse.kron(one, scipy.sparse.identity(3))
+    return _columns(rows, scipy.sparse.csr_matrix((rows.shape[0], 1)))
 
 
-def _inertia_rows(num_frames: int, fps: float, evidence: Evidence) -> scipy.sparse.csr_matrix:
+def _columns(path: Sparse, scale: Sparse) -> Sparse:
+    """Coefficients of the 3T numbers of the path, then that of the scale."""
+    joined: Sparse = scipy.sparse.hstack([path, scale])
+    return joined.tocsr()
+
+
+def _inertia_rows(num_frames: int, fps: float, evidence: Evidence) -> Sparse:
     if num_frames < 3:
         return scipy.sparse.csr_matrix((0, 3 * num_frames + 1))
     return _differences(num_frames, 2) * (fps**2 / evidence.acceleration_m_s2)
@@ -155,12 +168,14 @@ def _inertia_rows(num_frames: int, fps: float, evidence: Evidence) -> scipy.spar
 
 def _feet_equations(
     steps: Float[ndarray, "T-1 F 3"], planted: Float[ndarray, "T-1 F"], fps: float, evidence: Evidence
-) -> tuple[scipy.sparse.csr_matrix, Float[ndarray, "N"]]:
+) -> tuple[Sparse, Float[ndarray, "N"]]:
     """x_t+1 - x_t = the step that keeps the foot in place, for every foot point that is down."""
     moves = _differences(len(steps) + 1, 1)
-    rows, values = [], []
+    rows: list[Sparse] = []
+    values: list[ndarray] = []
     for point in range(steps.shape[1]):
         weight = np.repeat(np.sqrt(planted[:, point]), 3) * fps / evidence.planted_m_s
         rows.append(scipy.sparse.diags(weight) @ moves)
         values.append(weight * steps[:, point].reshape(-1))
-    return scipy.sparse.vstack(rows).tocsr(), np.concatenate(values)
+    stacked: Sparse = scipy.sparse.vstack(rows)
+    return stacked.tocsr(), np.concatenate(values)

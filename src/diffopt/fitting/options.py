@@ -1,6 +1,7 @@
 """Every setting of a fit, with its unit: the paper's Table 1 as data. Plain dataclasses, read from YAML elsewhere."""
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Update:
     """The motion field moves."""
     camera: bool = False
     """The camera corrections move."""
-    losses: LossWeights = field(default_factory=LossWeights)
+    losses: LossWeights = dataclasses.field(default_factory=LossWeights)
 
 
 @dataclass
@@ -72,7 +73,7 @@ class Stage:
     """Adam's step size for the corrections."""
     final_lr: float = 0.1
     """Share of both step sizes left at the end of the stage; they fall along a cosine."""
-    updates: dict[str, Update] = field(default_factory=dict)
+    updates: dict[str, Update] = dataclasses.field(default_factory=dict)
 
 
 @dataclass
@@ -85,7 +86,21 @@ class FitOptions:
     """Residual that costs half the ceiling of L_2D, as a share of the person's height in the image."""
     min_confidence: float = 0.3
     """Keypoints trusted less than this are left out."""
-    field: FieldOptions = field(default_factory=FieldOptions)
-    correction: CorrectionOptions = field(default_factory=CorrectionOptions)
-    stages: dict[str, Stage] = field(default_factory=dict)
+    field: FieldOptions = dataclasses.field(default_factory=FieldOptions)
+    correction: CorrectionOptions = dataclasses.field(default_factory=CorrectionOptions)
+    stages: dict[str, Stage] = dataclasses.field(default_factory=dict)
     """Stages in the order in which they are run."""
+
+
+@dataclass
+class LoggingOptions:
+    """Curves and checkpoints."""
+
+    wandb: str = "offline"
+    """`offline` (kept on this machine, `wandb sync` sends it later), `online` or `disabled`."""
+    project: str = "diffopt"
+    """Project that WandB files the run under."""
+    metrics_every: int = 100
+    """Steps between two points of the curves against the truth, where that is known."""
+    checkpoint_every: int = 250
+    """Steps between two checkpoints; a fit that was stopped goes on from the last one."""

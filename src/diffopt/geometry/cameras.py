@@ -39,9 +39,7 @@ def project(
     return to_pixels(to_camera(points_w, rotation_w2c, translation_w2c), focal_px, center_px)
 
 
-def camera_centers(
-    rotation_w2c: Float[Tensor, "T 3 3"], translation_w2c: Float[Tensor, "T 3"]
-) -> Float[Tensor, "T 3"]:
+def camera_centers(rotation_w2c: Float[Tensor, "T 3 3"], translation_w2c: Float[Tensor, "T 3"]) -> Float[Tensor, "T 3"]:
     """Where the cameras stand in the world, metres: c = -R^T t."""
     return -(rotation_w2c.mT @ translation_w2c[..., None]).squeeze(-1)
 

@@ -1,6 +1,9 @@
 """Camera corrections: what a fit may change of the camera it was given (paper, section 2).
 
 R_cam = orth(6D(R_slam) + b_R),  t_cam = s_t t_slam + b_t,  f_cam = s_f f_slam.
+
+As SLAM does, t_slam counts from the first camera, not from the world's origin on the floor: turning a camera by b_R
+then turns it about itself, and s_t stretches its travel and leaves its height alone.
 """
 
 from dataclasses import dataclass
@@ -9,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from diffopt.geometry.cameras import camera_centers
 from diffopt.motion.field import rotations_from_6d
 
 
@@ -31,25 +35,28 @@ class Cameras:
 
 
 class CameraCorrection(nn.Module):
-    """The learned b_R, s_t, b_t, s_f of one clip.
+    """The learned b_R, s_t, b_t, s_f of one clip, and one scale of the whole travel on which s_t builds.
 
     What is known is not moved: a `known` camera keeps everything, a `static` one its pose. One focal scale serves the
     whole clip unless the lens zooms, since a focal length per frame can explain away any change of depth.
     """
 
-    def __init__(self, num_frames: int, trust: str, focal_per_frame: bool) -> None:
+    def __init__(self, num_frames: int, trust: str, metric: bool, focal_per_frame: bool) -> None:
         """
         Args:
             num_frames: T.
             trust: `estimated` (all move), `static` (only the focal scale moves) or `known` (nothing moves).
+            metric: the camera's travel is in metres, so its scale is not free.
             focal_per_frame: one s_f per frame, for a zooming lens, instead of one for the clip.
         """
         super().__init__()
         self.rotation_bias_6d = nn.Parameter(torch.zeros(num_frames, 3, 2))
+        self.travel_scale = nn.Parameter(torch.ones(1))
         self.translation_scale = nn.Parameter(torch.ones(num_frames, 1))
         self.translation_bias = nn.Parameter(torch.zeros(num_frames, 3))
         self.focal_scale = nn.Parameter(torch.ones(num_frames if focal_per_frame else 1, 1))
         self.trust = trust
+        self.metric = metric
 
     def free_parameters(self) -> list[nn.Parameter]:
         """The corrections that the clip's trust in its camera leaves open."""
@@ -57,14 +64,26 @@ class CameraCorrection(nn.Module):
             return []
         if self.trust == "static":
             return [self.focal_scale]
-        return [self.rotation_bias_6d, self.translation_scale, self.translation_bias, self.focal_scale]
+        moving = [self.rotation_bias_6d, self.translation_scale, self.translation_bias, self.focal_scale]
+        return moving if self.metric else [self.travel_scale, *moving]
 
-    def forward(self, given: Cameras) -> Cameras:
-        """The given cameras, corrected. `given` covers all T frames."""
-        columns = given.rotation_w2c[..., :2] + self.rotation_bias_6d
+    def forward(self, given: Cameras, frames: slice = slice(None)) -> Cameras:
+        """The given cameras, corrected.
+
+        Args:
+            given: all T cameras of the clip.
+            frames: which of them to return.
+        """
+        origin = camera_centers(given.rotation_w2c[:1], given.translation_w2c[:1])
+        given = given[frames]
+        columns = given.rotation_w2c[..., :2] + self.rotation_bias_6d[frames]
+        rotation = rotations_from_6d(columns.flatten(start_dim=-2))
+        t_slam = given.translation_w2c + (given.rotation_w2c @ origin[..., None]).squeeze(-1)
+        t_cam = self.travel_scale * self.translation_scale[frames] * t_slam + self.translation_bias[frames]
+        focal_scale = self.focal_scale[frames] if len(self.focal_scale) > 1 else self.focal_scale
         return Cameras(
-            rotation_w2c=rotations_from_6d(columns.flatten(start_dim=-2)),
-            translation_w2c=self.translation_scale * given.translation_w2c + self.translation_bias,
-            focal_px=self.focal_scale[:, 0] * given.focal_px,
+            rotation_w2c=rotation,
+            translation_w2c=t_cam - (rotation @ origin[..., None]).squeeze(-1),
+            focal_px=focal_scale[:, 0] * given.focal_px,
             center_px=given.center_px,
         )

@@ -1,0 +1,95 @@
+"""The command line: `diffopt fit`, `prepare`, `show`, `config`, `train-prior`.
+
+Anything that the user can mend ends in one sentence and exit code 2.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from diffopt.errors import DiffoptError
+
+console = Console(highlight=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 when done, 2 when the input must be mended first, 130 when interrupted.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except DiffoptError as error:
+        console.print(f"[bold red]diffopt:[/] {error}", soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        console.print("Stopped. The same command goes on from the last checkpoint.")
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="diffopt", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, summary: str, run: object) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=summary, description=summary)
+        added.set_defaults(command=run)
+        return added
+
+    def configurable(added: argparse.ArgumentParser) -> None:
+        added.add_argument("--config", metavar="FILE", help="a YAML file, or the name of one that ships (demo)")
+        added.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. source=video.mp4 out=results/walk")
+
+    configurable(command("fit", "From a video or an observation to the person's motion in the world.", _fit))
+    configurable(command("prepare", "From a video to an observation file, without fitting.", _prepare))
+    configurable(command("config", "Print the whole configuration.", _config))
+    configurable(command("train-prior", "Train a motion prior on a folder of motions.", _train_prior))
+    show = command("show", "Draw the pictures of a result folder.", _show)
+    show.add_argument("result", type=Path, help="a result folder")
+    show.add_argument("--video", type=Path, help="the video to draw over, if it has moved")
+    return parser
+
+
+def _fit(options: argparse.Namespace) -> None:
+    from diffopt.config import load_config
+    from diffopt.pipeline import fit
+
+    fit(load_config(options.config, options.overrides), console)
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from diffopt.config import load_config
+    from diffopt.pipeline import prepare_to_file
+
+    prepare_to_file(load_config(options.config, options.overrides), console)
+
+
+def _config(options: argparse.Namespace) -> None:
+    from diffopt.config import load_config, to_yaml
+
+    print(to_yaml(load_config(options.config, options.overrides)), end="")
+
+
+def _train_prior(options: argparse.Namespace) -> None:
+    from diffopt.config import load_prior_training
+    from diffopt.prior.training import train
+
+    weights = train(load_prior_training(options.config, options.overrides))
+    console.print(f"Trained prior: {weights}. Use it with `prior.path={weights}`.")
+
+
+def _show(options: argparse.Namespace) -> None:
+    from diffopt.show.pictures import show
+
+    for path in show(options.result, options.video):
+        console.print(f"  {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""The configuration: dataclasses with units, read from YAML and the command line. The only place that knows omegaconf.
+
+Every command reads `default.yaml` first, then the file given by `--config`, then `key=value` overrides. A field that
+does not exist is refused by name.
+"""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from diffopt.errors import DiffoptError
+from diffopt.fitting.options import FitOptions, LoggingOptions
+from diffopt.frontend.options import FrontendOptions
+from diffopt.losses.guidance import Guidance
+
+
+@dataclass
+class BodyOptions:
+    """The body model."""
+
+    model: str = "free"
+    """`free` (embedded) or the path of your SMPL file (.pkl or .npz)."""
+
+
+@dataclass
+class PriorOptions:
+    """The motion prior."""
+
+    path: str = "default"
+    """`default` (shipped) or the path of a prior trained by `diffopt train-prior` (.safetensors)."""
+
+
+@dataclass
+class Config:
+    """Everything that `diffopt fit` and `diffopt prepare` can be told."""
+
+    source: str = ""
+    """A video, or an observation file (.npz)."""
+    out: str = ""
+    """The result folder; by default `out/` and the name of the source."""
+    overwrite: bool = False
+    """Replace a result that is already there."""
+    pictures: bool = True
+    """Draw the result when the fit is done."""
+    seed: int = 0
+    """Seed of every random choice."""
+    device: str = "auto"
+    """`auto`, `cpu` or `cuda`."""
+    body: BodyOptions = field(default_factory=BodyOptions)
+    frontend: FrontendOptions = field(default_factory=FrontendOptions)
+    prior: PriorOptions = field(default_factory=PriorOptions)
+    guidance: Guidance = field(default_factory=Guidance)
+    fit: FitOptions = field(default_factory=FitOptions)
+    logging: LoggingOptions = field(default_factory=LoggingOptions)
+
+
+_Schema = TypeVar("_Schema")
+
+
+def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
+    """The defaults, changed by a file and by overrides.
+
+    Args:
+        path: a YAML file, the name of one that ships with diffopt (`demo`), or None.
+        overrides: `key=value` with dots into groups, e.g. `fit.stages.guidance.steps=500`.
+
+    Raises:
+        DiffoptError: a file is missing or not YAML, or a field does not exist or has the wrong type.
+    """
+    layers = [shipped("default")] + ([find(path)] if path is not None else [])
+    config = load_as(Config, layers, overrides)
+    _check(config)
+    return config
+
+
+def load_as(schema: type[_Schema], layers: Sequence[Path], overrides: Sequence[str]) -> _Schema:
+    """YAML files, one over the other, then overrides, as an instance of a dataclass.
+
+    Raises:
+        DiffoptError: as `load_config`.
+    """
+    tree = OmegaConf.structured(schema)
+    for layer in layers:
+        tree = _merge(tree, _read(layer), str(layer))
+    for override in overrides:
+        key, separator, _ = override.partition("=")
+        if not separator or not key:
+            raise DiffoptError(f"'{override}': expected key=value, e.g. `seed=1` or `fit.stages.guidance.steps=500`.")
+        tree = _merge(tree, OmegaConf.from_dotlist([override]), f"'{override}'")
+    return OmegaConf.to_object(tree)  # type: ignore[return-value]
+
+
+def to_yaml(config: Any) -> str:
+    """The whole configuration as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def shipped(name: str) -> Path:
+    """A configuration that ships with diffopt."""
+    return Path(str(files("diffopt") / "configs" / f"{name}.yaml"))
+
+
+def find(path: str | Path) -> Path:
+    """A YAML file by its path, or by the name of one that ships with diffopt."""
+    if Path(path).is_file():
+        return Path(path)
+    named = shipped(Path(path).stem)
+    if named.is_file():
+        return named
+    known = ", ".join(sorted(file.stem for file in named.parent.glob("*.yaml")))
+    raise DiffoptError(f"{path}: no such configuration. Give a YAML file, or the name of one that ships: {known}.")
+
+
+def _read(path: Path) -> Any:
+    try:
+        return OmegaConf.load(path)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise DiffoptError(f"{path}: not readable as YAML ({' '.join(str(error).split())}).") from error
+
+
+def _merge(tree: Any, change: Any, where: str) -> Any:
+    try:
+        return OmegaConf.merge(tree, change)
+    except OmegaConfBaseException as error:
+        key = str(error.full_key or error.key)
+        parent, _, name = key.rpartition(".")
+        group = OmegaConf.select(tree, parent) if parent else tree
+        known = [str(other) for other in group] if OmegaConf.is_dict(group) else []
+        if name in known or not known:
+            message = str(error.msg or error).splitlines()[0]
+            raise DiffoptError(f"{where}: field '{key}' does not fit ({message}).") from None
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known here are {', '.join(sorted(known))}."
+        raise DiffoptError(f"{where}: there is no field '{key}'; {hint}") from None
+
+
+def _check(config: Config) -> None:
+    """What the types cannot say."""
+    choices = {
+        "device": (config.device, ("auto", "cpu", "cuda")),
+        "fit.field.kind": (config.fit.field.kind, ("field", "free")),
+        "logging.wandb": (config.logging.wandb, ("offline", "online", "disabled")),
+    }
+    for key, (value, allowed) in choices.items():
+        if value not in allowed:
+            raise DiffoptError(f"Field '{key}' is '{value}'; choose one of {', '.join(allowed)}.")
+    if not any(stage.steps > 0 for stage in config.fit.stages.values()):
+        raise DiffoptError("Field 'fit.stages' has no stage with steps > 0, so nothing would be fitted.")
+    for name, stage in config.fit.stages.items():
+        if stage.steps > 0 and not stage.updates:
+            raise DiffoptError(f"Field 'fit.stages.{name}.updates' is empty; say who moves under which losses.")
+    if not 0 <= config.guidance.noise_end <= 1 or not 0 <= config.guidance.noise_start <= 1:
+        raise DiffoptError("Fields 'guidance.noise_start' and 'guidance.noise_end' are shares; expected 0 to 1.")

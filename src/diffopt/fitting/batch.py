@@ -1,0 +1,89 @@
+"""What one optimizer step sees of a sequence."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diffopt.body.keypoints import keypoint_regressor
+from diffopt.data.initial import InitialState
+from diffopt.data.observation import Observation
+from diffopt.motion.correction import Cameras
+from diffopt.motion.motion import Motion
+
+
+@dataclass(frozen=True)
+class SequenceBatch:
+    """One observed sequence as tensors on the fit's device, in the fit's world (y up, metres, floor y = 0)."""
+
+    fps: float
+    initial: Motion
+    cameras: Cameras
+    """The given camera in the world of the fit."""
+    betas: Float[Tensor, "10"]
+    trust: Float[Tensor, "T"]
+    """Trust in the initial motion, 0 to 1."""
+    keypoints_px: Float[Tensor, "T K 2"]
+    confidence: Float[Tensor, "T K"]
+    """0 where the detector was unsure or the body has no such point."""
+    regressor: Float[Tensor, "K 47"]
+    """Keypoints as means of the body's landmarks."""
+    person_px: float
+    """Typical height of the person in the image, pixels."""
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.trust)
+
+    @property
+    def duration_s(self) -> float:
+        return (self.num_frames - 1) / self.fps
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "SequenceBatch":
+        """The batch on another device."""
+        return SequenceBatch(**{field.name: _to(getattr(self, field.name), device) for field in fields(self)})
+
+
+def _to(value: Any, device: torch.device | str) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, (Motion, Cameras)):
+        return type(value)(**{field.name: getattr(value, field.name).to(device) for field in fields(value)})
+    return value
+
+
+def sequence_batch(observation: Observation, state: InitialState, min_confidence: float) -> SequenceBatch:
+    """Put an observation and its initial state into one batch.
+
+    Args:
+        observation: the sequence as it was observed.
+        state: its bodies and cameras in the world of the fit.
+        min_confidence: keypoints trusted less than this are left out.
+    """
+    regressor = keypoint_regressor(observation.keypoint_set)
+    confidence = torch.as_tensor(observation.confidence).float() * (regressor.sum(dim=1) > 0)
+    confidence = torch.where(confidence >= min_confidence, confidence, 0.0) * state.trust[:, None]
+    keypoints = torch.as_tensor(observation.keypoints_px).float()
+    return SequenceBatch(
+        fps=observation.fps,
+        initial=state.motion,
+        cameras=state.cameras,
+        betas=state.betas,
+        trust=state.trust,
+        keypoints_px=keypoints,
+        confidence=confidence,
+        regressor=regressor,
+        person_px=_person_height_px(keypoints, confidence, float(min(observation.image_size_px))),
+    )
+
+
+def _person_height_px(keypoints: Float[Tensor, "T K 2"], confidence: Float[Tensor, "T K"], default: float) -> float:
+    """Median over frames of the larger side of the box about the keypoints, pixels."""
+    seen = (confidence > 0)[..., None]
+    low = torch.where(seen, keypoints, torch.inf).amin(dim=1)
+    high = torch.where(seen, keypoints, -torch.inf).amax(dim=1)
+    side = (high - low).amax(dim=-1)
+    side = side[side.isfinite() & (side > 0)]
+    return float(side.median()) if len(side) else default

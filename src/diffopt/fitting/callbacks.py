@@ -1,0 +1,90 @@
+"""What a fit reports while it runs: a progress bar, the curves of its losses, and of its error where truth is known."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from diffopt.fitting.fit import SequenceFit
+from diffopt.motion.correction import Cameras
+from diffopt.motion.motion import Motion
+
+Score = Callable[[Motion, Cameras], dict[str, float]]
+"""Metrics of an estimate against the truth."""
+
+
+class FitProgress(pl.Callback):
+    """A bar with stage, loss and the time left."""
+
+    def __init__(self, total_steps: int) -> None:
+        self.total_steps = total_steps
+        self.bar = Progress(
+            TextColumn("[bold]fit"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total} steps"),
+            TextColumn("{task.fields[stage]}  loss {task.fields[loss]:.4f}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+
+    def on_train_start(self, trainer: pl.Trainer, fit: SequenceFit) -> None:  # type: ignore[override]
+        self.task = self.bar.add_task("fit", total=self.total_steps, completed=trainer.global_step, stage="", loss=0.0)
+        self.bar.start()
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: pl.Trainer, fit: SequenceFit, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step % 10 == 0 or trainer.global_step == self.total_steps:
+            loss = float(trainer.callback_metrics["loss"])
+            self.bar.update(self.task, completed=trainer.global_step, stage=fit.stage, loss=loss)
+
+    def on_train_end(self, trainer: pl.Trainer, fit: SequenceFit) -> None:  # type: ignore[override]
+        self.bar.stop()
+
+    def on_exception(self, trainer: pl.Trainer, fit: SequenceFit, exception: BaseException) -> None:  # type: ignore[override]
+        self.bar.stop()
+
+
+class LossCurves(pl.Callback):
+    """Keeps every loss now and then, for the diagnostics: {stage: {loss: [[step, value], ...]}}.
+
+    Part of the checkpoint, so that the curves of a resumed fit begin at its beginning.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.curves: dict[str, dict[str, list[list[float]]]] = {}
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: pl.Trainer, fit: SequenceFit, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        # Updates that take turns must all come to be kept: an even stride would always meet the same one.
+        if trainer.global_step % self.every < 2:
+            for name, value in trainer.callback_metrics.items():
+                stage, _, loss = name.partition("/")
+                if loss and stage == fit.stage:
+                    self.curves.setdefault(stage, {}).setdefault(loss, []).append([trainer.global_step, float(value)])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"curves": self.curves}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.curves = state_dict["curves"]
+
+
+class MetricCurves(pl.Callback):
+    """Logs the metrics against the truth every so many steps: G-MPJPE and its kin as curves."""
+
+    def __init__(self, score: Score, every: int) -> None:
+        self.score = score
+        self.every = every
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: pl.Trainer, fit: SequenceFit, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step % self.every == 0:
+            metrics = self.score(*fit.estimate(batch))
+            for logger in trainer.loggers:
+                logger.log_metrics({f"truth/{name}": value for name, value in metrics.items()}, trainer.global_step)

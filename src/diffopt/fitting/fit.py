@@ -1,0 +1,142 @@
+"""One video as a LightningModule: its parameters are the motion field and the camera corrections."""
+
+from dataclasses import fields
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from diffopt.body.model import BodyModel
+from diffopt.fitting.batch import SequenceBatch
+from diffopt.fitting.objective import Objective
+from diffopt.fitting.options import FitOptions, LossWeights, Stage, Update
+from diffopt.losses.guidance import Guidance
+from diffopt.motion.correction import CameraCorrection, Cameras
+from diffopt.motion.field import MotionField
+from diffopt.motion.free import FreeMotion
+from diffopt.motion.motion import Motion
+from diffopt.prior.prior import MotionPrior
+
+
+class SequenceFit(pl.LightningModule):
+    """Fits the motion and the camera of one sequence.
+
+    Which losses and who moves is the stage's matter (`stages.StageSwitch`); this module computes what it is told to.
+    Every random choice of a step is drawn from the seed and the step's number, so that a fit resumed at any step goes
+    on as if it had never stopped.
+    """
+
+    def __init__(
+        self,
+        batch: SequenceBatch,
+        body: BodyModel,
+        prior: MotionPrior | None,
+        options: FitOptions,
+        guidance: Guidance,
+        trust: str,
+        metric: bool,
+        seed: int,
+    ) -> None:
+        """
+        Args:
+            batch: the sequence, for its length and the extent of its path.
+            body: the body to pose; frozen.
+            prior: the motion prior; frozen. None if no stage asks for it.
+            options: field, corrections and stages.
+            guidance: how the prior guides.
+            trust: how far the given camera is trusted: `estimated`, `static` or `known`.
+            metric: whether the given camera's travel is in metres.
+            seed: seed of every random choice.
+        """
+        super().__init__()
+        self.options = options
+        self.guidance = guidance
+        self.seed = seed
+        path = batch.initial.transl
+        center, spread = path.mean(dim=0), max(float((path - path.mean(dim=0)).norm(dim=1).max()), 0.5)
+        torch.manual_seed(seed)
+        if options.field.kind == "free":
+            self.field: MotionField | FreeMotion = FreeMotion(batch.num_frames, center, spread)
+        else:
+            shape = options.field
+            self.field = MotionField(batch.duration_s, shape.bandwidth_hz, shape.width, shape.layers, center, spread)
+        self.correction = CameraCorrection(batch.num_frames, trust, metric, options.correction.focal_per_frame)
+        # Frozen networks are no part of the fit: not moved by its optimizer, not stored in its checkpoints.
+        self._frozen = {"body": body.requires_grad_(False), "prior": prior and prior.requires_grad_(False)}
+        self.stage = next(iter(options.stages))
+        self.progress = 0.0
+        self.update = Update()
+
+    @property
+    def body(self) -> BodyModel:
+        return self._frozen["body"]
+
+    @property
+    def prior(self) -> MotionPrior | None:
+        return self._frozen["prior"]
+
+    def setup(self, stage: str) -> None:
+        for module in self._frozen.values():
+            if module is not None:
+                module.to(self.device)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        stage: Stage = self.options.stages[self.stage]
+        # `full_lr` is what the stage's cosine falls from.
+        groups: list[dict[str, Any]] = [
+            {"name": "motion", "params": list(self.field.parameters()), "full_lr": stage.motion_lr},
+            {"name": "camera", "params": self.correction.free_parameters(), "full_lr": stage.camera_lr},
+        ]
+        return torch.optim.Adam([group | {"lr": group["full_lr"]} for group in groups if group["params"]])
+
+    def take_turn(self, update: Update, progress: float) -> None:
+        """Who moves in the next step, under which losses.
+
+        Args:
+            update: the stage's update whose turn it is.
+            progress: how far the stage is, 0 to 1.
+        """
+        self.update, self.progress = update, progress
+        self.field.requires_grad_(update.motion)
+        self.correction.requires_grad_(False)
+        for parameter in self.correction.free_parameters():
+            parameter.requires_grad_(update.camera)
+
+    def objective(self, batch: SequenceBatch, step: int) -> Objective:
+        """The losses of step `step`, on the window that it draws."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        length = min(self.options.frames_per_step, batch.num_frames)
+        start = int(torch.randint(batch.num_frames - length + 1, (), generator=generator))
+        return Objective(
+            field=self.field,
+            correction=self.correction,
+            body=self.body,
+            prior=self.prior,
+            guidance=self.guidance,
+            batch=batch,
+            window=slice(start, start + length),
+            scale_px=self.options.reprojection_scale * batch.person_px,
+            progress=self.progress,
+            generator=generator,
+        )
+
+    def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor | None:
+        objective = self.objective(batch, self.global_step)
+        weights = self.update.losses
+        total = torch.zeros((), device=self.device)
+        for name in (field.name for field in fields(LossWeights)):
+            weight = getattr(weights, name)
+            if weight:
+                value = getattr(objective, name)
+                total = total + weight * value
+                self.log(f"{self.stage}/{name}", value.detach())
+        self.log("loss", total.detach())
+        # A turn in which nothing may move (a known camera's) is a step without a gradient.
+        return total if total.requires_grad else None
+
+    @torch.no_grad()
+    def estimate(self, batch: SequenceBatch) -> tuple[Motion, Cameras]:
+        """The motion at the video's frames and the corrected cameras, as they stand."""
+        phase = torch.linspace(0, 1, batch.num_frames, device=self.device)
+        return self.field(phase), self.correction(batch.cameras)

@@ -1,0 +1,144 @@
+"""The losses of one update, each computed only when it is asked for, on one window of the clip."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diffopt.body.model import BodyModel
+from diffopt.body.skeleton import BODY_JOINTS
+from diffopt.data.initial import FOOT_POINTS
+from diffopt.fitting.batch import SequenceBatch
+from diffopt.geometry.cameras import project
+from diffopt.losses.guidance import Guidance, guidance_loss
+from diffopt.losses.reprojection import reprojection_loss
+from diffopt.losses.terms import (
+    acceleration_loss,
+    correction_roughness_loss,
+    correction_size_loss,
+    foot_sliding_loss,
+    penetration_loss,
+)
+from diffopt.losses.warmup import articulation_loss, warmup_loss
+from diffopt.motion.correction import CameraCorrection
+from diffopt.motion.field import MotionField
+from diffopt.motion.free import FreeMotion
+from diffopt.motion.motion import Motion
+from diffopt.prior.prior import MotionPrior
+
+
+@dataclass
+class Objective:
+    """One step's view of a fit. Each loss is a property named as its weight in `LossWeights`.
+
+    What several losses need (the field's motion, its landmarks) is computed once.
+    """
+
+    field: MotionField | FreeMotion
+    correction: CameraCorrection
+    body: BodyModel
+    prior: MotionPrior | None
+    guidance: Guidance
+    batch: SequenceBatch
+    window: slice
+    """The frames that this step looks at."""
+    scale_px: float
+    """Residual that costs half of L_2D's ceiling, pixels."""
+    progress: float
+    """How far the stage is, 0 to 1."""
+    generator: torch.Generator
+
+    @cached_property
+    def motion(self) -> Motion:
+        phase = torch.linspace(0, 1, self.batch.num_frames, device=self.batch.trust.device)
+        return self.field(phase[self.window])
+
+    @cached_property
+    def landmarks(self) -> Float[Tensor, "N 47 3"]:
+        motion = self.motion
+        return self.body.landmarks(motion.body_pose, motion.global_orient, motion.transl, self.batch.betas)
+
+    @cached_property
+    def initial(self) -> Motion:
+        initial = self.batch.initial
+        return Motion(initial.body_pose[self.window], initial.global_orient[self.window], initial.transl[self.window])
+
+    @property
+    def warmup(self) -> Float[Tensor, ""]:
+        return warmup_loss(self.motion, self.initial, self.batch.trust[self.window])
+
+    @property
+    def articulation(self) -> Float[Tensor, ""]:
+        return articulation_loss(self.motion.body_pose, self.initial.body_pose, self.batch.trust[self.window])
+
+    @property
+    def reprojection(self) -> Float[Tensor, ""]:
+        cameras = self.correction(self.batch.cameras, self.window)
+        joints_px = project(
+            self.batch.regressor @ self.landmarks,
+            cameras.rotation_w2c,
+            cameras.translation_w2c,
+            cameras.focal_px,
+            cameras.center_px,
+        )
+        keypoints, confidence = self.batch.keypoints_px[self.window], self.batch.confidence[self.window]
+        return reprojection_loss(joints_px, keypoints, confidence, self.scale_px)
+
+    @property
+    def foot_sliding(self) -> Float[Tensor, ""]:
+        return foot_sliding_loss(self.landmarks[:, FOOT_POINTS], self.batch.fps)
+
+    @property
+    def penetration(self) -> Float[Tensor, ""]:
+        return penetration_loss(self.landmarks[:, FOOT_POINTS])
+
+    @property
+    def acceleration(self) -> Float[Tensor, ""]:
+        return acceleration_loss(self.landmarks[:, :BODY_JOINTS], self.batch.fps)
+
+    @property
+    def correction_size(self) -> Float[Tensor, ""]:
+        return correction_size_loss(self.correction)
+
+    @property
+    def correction_roughness(self) -> Float[Tensor, ""]:
+        return correction_roughness_loss(self.correction, self.batch.fps)
+
+    @property
+    def diffusion(self) -> Float[Tensor, ""]:
+        """L_Diff on windows of the field, read at the prior's own rate wherever they fall between the frames."""
+        if self.prior is None:
+            raise ValueError("A loss `diffusion` needs a prior; set `prior.path` or the loss's weight to 0.")
+        phases = prior_phases(self.batch.duration_s, self.prior, self.guidance.windows, self.generator)
+        windows, frames = phases.shape
+        motion = self.field(phases.flatten().to(self.batch.trust))
+        joints = self.body.joints(motion.body_pose, motion.global_orient, motion.transl, self.batch.betas)
+        features = self.prior.features(
+            motion.body_rotations().unflatten(0, (windows, frames)),
+            joints[:, :BODY_JOINTS].unflatten(0, (windows, frames)),
+        )
+        return guidance_loss(self.prior, self.guidance, features, self.progress, self.generator)
+
+
+def prior_phases(
+    duration_s: float, prior: MotionPrior, windows: int, generator: torch.Generator
+) -> Float[Tensor, "B N"]:
+    """Phases of windows of the clip at the prior's rate: as long as the prior knows, or the whole clip if shorter.
+
+    Windows start at random times between frames, so that over many steps all of the field is looked at.
+
+    Args:
+        duration_s: length of the clip, seconds.
+        prior: gives its rate and its longest window.
+        windows: B; 1 if the clip fits into one window.
+        generator: source of randomness.
+    """
+    # One frame more than features: velocities are differences.
+    frames = min(prior.window + 1, int(duration_s * prior.fps) + 1)
+    slack = duration_s - (frames - 1) / prior.fps
+    count = windows if duration_s * prior.fps > prior.window + 1 else 1
+    starts = slack * torch.rand(count, generator=generator)
+    times = starts[:, None] + torch.arange(frames) / prior.fps
+    return (times / duration_s).clamp(0, 1)

@@ -1,0 +1,118 @@
+"""From a fit to a result: the motion on the floor, and how far each part of it can be trusted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diffopt.body.model import BodyModel
+from diffopt.data.initial import FOOT_POINTS
+from diffopt.data.observation import Observation
+from diffopt.fitting.run import Fitted
+from diffopt.geometry.cameras import project
+from diffopt.result import Result
+
+LOW_TRUST_SHARE = 0.08
+"""A frame whose median reprojection error exceeds this share of the person's height is not to be trusted."""
+PLANTED_HEIGHT_M = 0.05
+
+
+def to_result(
+    fitted: Fitted,
+    observation: Observation,
+    body: BodyModel,
+    config_yaml: str,
+    run: Mapping[str, Any],
+    metrics: Mapping[str, Any] | None,
+) -> Result:
+    """The result of a fit, with its diagnostics.
+
+    Args:
+        fitted: motion and cameras in one world.
+        observation: what was fitted.
+        body: the body that was posed.
+        config_yaml: the whole configuration.
+        run: versions, seed, seconds by part.
+        metrics: against the truth, if known.
+    """
+    motion, cameras = fitted.motion, fitted.cameras
+    body_pose, global_orient, transl = motion.axis_angle()
+    landmarks = body.landmarks(motion.body_pose, motion.global_orient, motion.transl, fitted.state.betas)
+    return Result(
+        fps=observation.fps,
+        body_model=body.name,
+        body_pose=body_pose.numpy(),
+        global_orient=global_orient.numpy(),
+        transl=transl.numpy(),
+        betas=fitted.state.betas.numpy(),
+        joints=landmarks[:, :24].numpy(),
+        rotation_w2c=cameras.rotation_w2c.numpy(),
+        translation_w2c=cameras.translation_w2c.numpy(),
+        focal_px=cameras.focal_px.numpy(),
+        center_px=cameras.center_px.numpy(),
+        image_size_px=observation.image_size_px,
+        diagnostics=_diagnostics(fitted, observation, landmarks),
+        config_yaml=config_yaml,
+        run=dict(run),
+        metrics=None if metrics is None else dict(metrics),
+    )
+
+
+def _diagnostics(fitted: Fitted, observation: Observation, landmarks: Float[Tensor, "T 47 3"]) -> dict[str, Any]:
+    error_px = _reprojection_px(fitted, landmarks)
+    feet = landmarks[:, FOOT_POINTS].unflatten(1, (2, 2))
+    height = feet[..., 1].amin(dim=2)
+    # Of the lower point of a foot, from frame to frame; the last frame repeats the one before.
+    speed = (feet[1:] - feet[:-1]).norm(dim=-1).amin(dim=2) * observation.fps
+    speed = torch.cat([speed, speed[-1:]])
+    planted = height < PLANTED_HEIGHT_M
+    doubtful = ~observation.frame_valid | (np.nan_to_num(error_px) > LOW_TRUST_SHARE * fitted.batch.person_px)
+    return {
+        "found": fitted.state.findings,
+        "provenance": observation.provenance,
+        "reprojection_px": [None if np.isnan(value) else round(float(value), 2) for value in error_px],
+        "reprojection_px_median": float(np.nanmedian(error_px)) if np.isfinite(error_px).any() else None,
+        "foot_height_m": {side: height[:, index].tolist() for index, side in enumerate(("left", "right"))},
+        "foot_speed_m_s": {side: speed[:, index].tolist() for index, side in enumerate(("left", "right"))},
+        "planted_foot_speed_m_s": float(speed[planted].mean()) if planted.any() else None,
+        "correction": _correction_sizes(fitted),
+        "losses": fitted.curves,
+        "low_trust": _spans(doubtful),
+    }
+
+
+def _reprojection_px(fitted: Fitted, landmarks: Float[Tensor, "T 47 3"]) -> np.ndarray:
+    """Median distance of projected and detected keypoints per frame, pixels; NaN where none was detected."""
+    cameras, batch = fitted.cameras, fitted.batch
+    joints_px = project(
+        batch.regressor @ landmarks,
+        cameras.rotation_w2c,
+        cameras.translation_w2c,
+        cameras.focal_px,
+        cameras.center_px,
+    )
+    distance = (joints_px - batch.keypoints_px).norm(dim=-1)
+    return torch.where(batch.confidence > 0, distance, torch.nan).nanmedian(dim=1).values.numpy()
+
+
+def _correction_sizes(fitted: Fitted) -> dict[str, list[float]]:
+    """How far the cameras were moved from the given ones, per frame."""
+    given, found, correction = fitted.state.cameras, fitted.cameras, fitted.correction
+    turned = roma.rotmat_geodesic_distance(given.rotation_w2c, found.rotation_w2c)
+    with torch.no_grad():
+        return {
+            "rotation_deg": torch.rad2deg(turned).tolist(),
+            "translation_m": correction.translation_bias.norm(dim=1).tolist(),
+            "focal_scale": (found.focal_px / given.focal_px).tolist(),
+            "translation_scale": (correction.travel_scale * correction.translation_scale)[:, 0].tolist(),
+        }
+
+
+def _spans(flags: np.ndarray) -> list[list[int]]:
+    """Runs of True as [start, stop)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
+    return edges.reshape(-1, 2).tolist()

@@ -1,0 +1,170 @@
+"""Runs the fit of one sequence: trainer, stages, logs, checkpoints."""
+
+import contextlib
+import hashlib
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+
+from diffopt.body.model import BodyModel
+from diffopt.data.initial import InitialState
+from diffopt.data.observation import Observation
+from diffopt.fitting.batch import SequenceBatch
+from diffopt.fitting.callbacks import FitProgress, LossCurves, MetricCurves, Score
+from diffopt.fitting.datamodule import SequenceDataModule
+from diffopt.fitting.fit import SequenceFit
+from diffopt.fitting.options import FitOptions, LoggingOptions
+from diffopt.fitting.stages import StageSwitch, stage_lengths
+from diffopt.losses.guidance import Guidance
+from diffopt.motion.correction import CameraCorrection, Cameras
+from diffopt.motion.motion import Motion
+from diffopt.prior.prior import MotionPrior
+
+CURVE_POINTS = 100
+"""Points kept of every loss curve."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit found, in its world: y up, metres, floor y = 0."""
+
+    motion: Motion
+    cameras: Cameras
+    correction: CameraCorrection
+    state: InitialState
+    batch: SequenceBatch
+    curves: dict[str, dict[str, list[list[float]]]]
+    seconds: float
+    """Of this run alone, without what was done before a resume."""
+
+
+def fit_sequence(
+    observation: Observation,
+    body: BodyModel,
+    prior: MotionPrior | None,
+    options: FitOptions,
+    guidance: Guidance,
+    log_options: LoggingOptions,
+    seed: int,
+    device: str,
+    work_dir: Path,
+    score: Callable[[InitialState], Score] | None = None,
+    show_progress: bool = True,
+) -> Fitted:
+    """Fit one sequence; go on from the last checkpoint if one of the very same fit lies in `work_dir`.
+
+    Args:
+        observation: the sequence.
+        body: the body that the observation's betas belong to.
+        prior: the motion prior; None if no stage asks for it.
+        options: field, corrections and stages.
+        guidance: how the prior guides.
+        log_options: curves and checkpoints.
+        seed: seed of every random choice.
+        device: `auto`, `cpu` or `cuda`.
+        work_dir: where logs and checkpoints go.
+        score: makes the metrics against the truth, given the state the fit starts from.
+        show_progress: draw a progress bar.
+
+    Returns:
+        Motion and cameras.
+    """
+    started = time.perf_counter()
+    data = SequenceDataModule(observation, body, options.min_confidence)
+    lengths = stage_lengths(options, observation.num_frames)
+    data.steps = sum(lengths.values())
+    fit = SequenceFit(
+        data.batch,
+        body,
+        prior,
+        options,
+        guidance,
+        trust=observation.camera_trust,
+        metric=observation.camera_scale == "metric",
+        seed=seed,
+    )
+    fit.stage = next(iter(lengths))
+    curves = LossCurves(every=max(2, data.steps // CURVE_POINTS))
+    checkpoints = work_dir / f"checkpoints-{_fingerprint(observation, options, guidance, seed, prior)}"
+    callbacks: list[pl.Callback] = [
+        StageSwitch(options.stages, lengths),
+        curves,
+        ModelCheckpoint(
+            dirpath=checkpoints, save_top_k=0, save_last=True, every_n_train_steps=log_options.checkpoint_every
+        ),
+    ]
+    if score is not None:
+        callbacks.append(MetricCurves(score(data.state), log_options.metrics_every))
+    if show_progress:
+        callbacks.append(FitProgress(data.steps))
+    last = checkpoints / "last.ckpt"
+    with _quiet_lightning():
+        trainer = pl.Trainer(
+            accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[device],
+            devices=1,
+            max_epochs=1,
+            max_steps=data.steps,
+            logger=_loggers(observation.name, log_options, work_dir),
+            callbacks=callbacks,
+            log_every_n_steps=25,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=work_dir,
+        )
+        trainer.fit(fit, datamodule=data, ckpt_path=last if last.exists() else None)
+    fit.cpu()
+    motion, cameras = fit.estimate(data.batch)
+    return Fitted(
+        motion=motion,
+        cameras=cameras,
+        correction=fit.correction,
+        state=data.state,
+        batch=data.batch,
+        curves=curves.curves,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _fingerprint(
+    observation: Observation, options: FitOptions, guidance: Guidance, seed: int, prior: MotionPrior | None
+) -> str:
+    """Names a fit by all that decides its course: a checkpoint of any other fit must not be taken up."""
+    digest = hashlib.sha256()
+    for value in asdict(observation).values():
+        digest.update(value.tobytes() if hasattr(value, "tobytes") else repr(value).encode())
+    digest.update(repr((options, guidance, seed)).encode())
+    for parameter in prior.parameters() if prior is not None else ():
+        digest.update(parameter.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _loggers(name: str, options: LoggingOptions, work_dir: Path) -> list[Logger]:
+    loggers: list[Logger] = [CSVLogger(work_dir, name="logs", version="")]
+    if options.wandb != "disabled":
+        os.environ.setdefault("WANDB_SILENT", "true")
+        loggers.append(
+            WandbLogger(name=name, project=options.project, save_dir=work_dir, offline=options.wandb == "offline")
+        )
+    return loggers
+
+
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keeps Lightning's advice for large trainings (workers, checkpoint folders, devices) off a small fit's screen."""
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,69 @@
+"""Moves a fit through its stages: swaps the optimizer and the losses, and says whose turn it is (paper, Table 1)."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+from torch.optim import Optimizer
+
+from diffopt.fitting.fit import SequenceFit
+from diffopt.fitting.options import FitOptions, Stage
+
+
+def stage_lengths(options: FitOptions, num_frames: int) -> dict[str, int]:
+    """Optimizer steps of each stage; a clip longer than one window gets proportionally more.
+
+    Args:
+        options: stages with their steps for a clip of one window.
+        num_frames: frames of the clip.
+    """
+    windows = max(1.0, num_frames / options.frames_per_step)
+    return {name: round(stage.steps * windows) for name, stage in options.stages.items() if stage.steps > 0}
+
+
+def locate(lengths: Mapping[str, int], step: int) -> tuple[str, int]:
+    """The stage that an optimizer step belongs to, and the step's number within it."""
+    name = ""
+    for name, length in lengths.items():
+        if step < length:
+            return name, step
+        step -= length
+    return name, lengths[name] + step
+
+
+class StageSwitch(pl.Callback):
+    """Before every step: the stage's optimizer, its falling step size, and the update whose turn it is.
+
+    The stage is saved, not worked out again from the step count: at a boundary the count already belongs to the next
+    stage while the optimizer's state is still the last one's.
+    """
+
+    def __init__(self, stages: Mapping[str, Stage], lengths: Mapping[str, int]) -> None:
+        self.stages = stages
+        self.lengths = lengths
+
+    def on_train_batch_start(self, trainer: pl.Trainer, fit: SequenceFit, batch: Any, batch_idx: int) -> None:  # type: ignore[override]
+        name, step = locate(self.lengths, trainer.global_step)
+        stage = self.stages[name]
+        if name != fit.stage:
+            fit.stage = name
+            trainer.strategy.setup_optimizers(trainer)
+        progress = step / self.lengths[name]
+        for optimizer in trainer.optimizers:
+            _set_step_size(optimizer, stage.final_lr, progress)
+        updates = list(stage.updates.values())
+        fit.take_turn(updates[step % len(updates)], progress)
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, fit: SequenceFit, checkpoint: dict[str, Any]) -> None:  # type: ignore[override]
+        checkpoint["diffopt_stage"] = fit.stage
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, fit: SequenceFit, checkpoint: dict[str, Any]) -> None:  # type: ignore[override]
+        fit.stage = checkpoint["diffopt_stage"]  # comes before configure_optimizers, as it must
+
+
+def _set_step_size(optimizer: Optimizer, final: float, progress: float) -> None:
+    """Half a cosine from the full step size to its share `final`."""
+    share = final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+    for group in optimizer.param_groups:
+        group["lr"] = share * group["full_lr"]

@@ -1,0 +1,201 @@
+"""What the commands do: source -> observation -> fit -> result folder -> pictures."""
+
+import platform
+import shutil
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from diffopt.body.model import BodyModel, load_body
+from diffopt.config import Config, to_yaml
+from diffopt.data.initial import InitialState
+from diffopt.data.observation import Observation
+from diffopt.errors import DiffoptError
+from diffopt.evaluation.truth import TruthScore
+from diffopt.fitting.callbacks import Score
+from diffopt.fitting.report import to_result
+from diffopt.fitting.run import Fitted, fit_sequence
+from diffopt.frontend.prepare import prepare
+from diffopt.prior.prior import load_prior
+from diffopt.result import Result
+from diffopt.show.pictures import show
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".gif")
+HEADLINES = ("g_mpjpe_mm", "w_mpjpe_100_mm", "rte_percent", "pa_mpjpe_mm", "foot_sliding_mm", "ate_mm")
+"""Metrics that the summary prints, before and after."""
+
+
+def fit(config: Config, console: Console) -> Path:
+    """`diffopt fit`: from a source to a result folder with pictures.
+
+    Args:
+        config: what to fit, how, and where to.
+        console: where to say what was found.
+
+    Returns:
+        The result folder.
+
+    Raises:
+        DiffoptError: the input or the configuration must be mended first; nothing is destroyed.
+    """
+    folder = _result_folder(config)
+    if folder.exists() and not config.overwrite:
+        raise DiffoptError(
+            f"{folder}: exists already; a result is never overwritten without being asked. "
+            "Choose another `out=` or set `overwrite=true`."
+        )
+    # The front end's cache and the fit's checkpoints live beside the result until it is complete.
+    work = folder.parent / f".{folder.name}.work"
+    seconds: dict[str, float] = {}
+    observation = _timed(seconds, "front end", lambda: _observe(config, work, console))
+    body = _body_of(observation, config)
+    needs_prior = any(
+        update.losses.diffusion > 0 for stage in config.fit.stages.values() for update in stage.updates.values()
+    )
+    prior = load_prior(config.prior.path) if needs_prior else None
+    truth = TruthScore(observation, body) if observation.has_truth else None
+
+    def score_of(state: InitialState) -> Score:
+        assert truth is not None
+        return lambda motion, cameras: truth(motion, cameras, state.betas)
+
+    fitted = fit_sequence(
+        observation,
+        body,
+        prior,
+        config.fit,
+        config.guidance,
+        config.logging,
+        config.seed,
+        config.device,
+        work,
+        score=None if truth is None else score_of,
+    )
+    seconds["fit"] = fitted.seconds
+    metrics = None if truth is None else _compare(truth, fitted)
+    result = to_result(fitted, observation, body, to_yaml(config), _run_facts(config, seconds), metrics)
+    result.write(folder, overwrite=config.overwrite)
+    _keep_logs(work, folder)
+    pictures: list[Path] = []
+    if config.pictures:
+        video = Path(config.source) if _is_video(config.source) else None
+        pictures = _timed(seconds, "pictures", lambda: show(folder, video))
+    _summary(console, result, folder, pictures, seconds)
+    return folder
+
+
+def prepare_to_file(config: Config, console: Console) -> Path:
+    """`diffopt prepare`: from a video to an observation file."""
+    path = Path(config.out or f"out/{Path(config.source).stem}.npz")
+    if path.suffix != ".npz":
+        raise DiffoptError(f"out={path}: an observation is one .npz file; end the name in .npz.")
+    if path.exists() and not config.overwrite:
+        raise DiffoptError(f"{path}: exists already. Choose another `out=` or set `overwrite=true`.")
+    if not _is_video(config.source):
+        raise DiffoptError(f"source={config.source}: expected a video ({', '.join(VIDEO_SUFFIXES)}).")
+    observation = prepare(Path(config.source), config.frontend, path.parent / f".{path.stem}.work")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    observation.save(path)
+    console.print(f"Observation: {path}. Fit it with `diffopt fit source={path}`.")
+    return path
+
+
+def _is_video(source: str) -> bool:
+    return Path(source).suffix.lower() in VIDEO_SUFFIXES
+
+
+def _result_folder(config: Config) -> Path:
+    if not config.source:
+        raise DiffoptError("Nothing to fit: give a video or an observation, e.g. `source=video.mp4`.")
+    return Path(config.out) if config.out else Path("out") / Path(config.source).stem
+
+
+def _observe(config: Config, work: Path, console: Console) -> Observation:
+    source = Path(config.source)
+    if not source.exists():
+        raise DiffoptError(f"{source}: no such file. `source=` takes a video or an observation (.npz).")
+    if source.suffix == ".npz":
+        return Observation.load(source)
+    if _is_video(config.source):
+        return prepare(source, config.frontend, work / "frontend")
+    raise DiffoptError(
+        f"{source}: unknown format. `source=` takes a video ({', '.join(VIDEO_SUFFIXES)}) or an observation (.npz)."
+    )
+
+
+def _body_of(observation: Observation, config: Config) -> BodyModel:
+    body = load_body(config.body.model)
+    if body.name != observation.body_model:
+        mend = "set `body.model=` to your SMPL file" if observation.body_model == "smpl" else "set `body.model=free`"
+        raise DiffoptError(
+            f"Observation '{observation.name}' was made with the body '{observation.body_model}', but body.model is "
+            f"'{body.name}'; their betas do not mean the same. To mend it, {mend}."
+        )
+    return body
+
+
+def _compare(truth: TruthScore, fitted: Fitted) -> dict[str, Any]:
+    """The metrics of the fit, and of what it was given."""
+    state = fitted.state
+    return {
+        **truth(fitted.motion, fitted.cameras, state.betas),
+        "initial_composition": truth(state.composed, state.cameras, state.betas),
+        "initial_path": truth(state.motion, state.cameras, state.betas),
+    }
+
+
+def _run_facts(config: Config, seconds: dict[str, float]) -> dict[str, Any]:
+    return {
+        "versions": {name: version(name) for name in ("diffopt", "torch", "pytorch-lightning", "numpy", "roma")},
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        "seed": config.seed,
+        "source": str(Path(config.source).resolve().name),
+        "seconds": seconds,
+    }
+
+
+def _keep_logs(work: Path, folder: Path) -> None:
+    """Logs belong to the result; the checkpoints have served."""
+    for name in ("logs", "wandb"):
+        if (work / name).is_dir():
+            shutil.copytree(work / name, folder / name, symlinks=True, dirs_exist_ok=True)
+            shutil.rmtree(work / name)
+    for checkpoints in work.glob("checkpoints-*"):
+        shutil.rmtree(checkpoints)
+
+
+def _timed(seconds: dict[str, float], part: str, work: Any) -> Any:
+    started = time.perf_counter()
+    done = work()
+    seconds[part] = time.perf_counter() - started
+    return done
+
+
+def _summary(console: Console, result: Result, folder: Path, pictures: list[Path], seconds: dict[str, float]) -> None:
+    pelvis = result.joints[:, 0]
+    path_m = float(np.linalg.norm(np.diff(pelvis[:, [0, 2]], axis=0), axis=1).sum())
+    duration = result.num_frames / result.fps
+    console.print(f"\n[bold]{folder}[/]: {result.num_frames} frames, {duration:.1f} s")
+    console.print(f"  the person travels {path_m:.2f} m ({path_m / duration:.2f} m/s)")
+    median = result.diagnostics["reprojection_px_median"]
+    if median is not None:
+        console.print(f"  the body falls on the keypoints to {median:.1f} px (median)")
+    sliding = result.diagnostics["planted_foot_speed_m_s"]
+    if sliding is not None:
+        console.print(f"  planted feet move at {100 * sliding:.1f} cm/s")
+    if low := result.diagnostics["low_trust"]:
+        console.print("  low trust in frames " + ", ".join(f"{start}-{stop - 1}" for start, stop in low[:8]))
+    if result.metrics is not None:
+        before = result.metrics["initial_composition"]
+        for name in HEADLINES:
+            if name in result.metrics:
+                console.print(f"  {name:18} {before[name]:8.1f} -> {result.metrics[name]:8.1f}")
+    console.print("  seconds: " + ", ".join(f"{part} {value:.0f}" for part, value in seconds.items()))
+    for picture in pictures:
+        console.print(f"  {picture}")
