@@ -175,6 +175,8 @@ def _per_frame(scene: Scene, values: Any) -> Float[ndarray, "T"]:
     numbers = _numbers(values)
     if numbers.shape != (scene.result.num_frames,):
         raise ValueError(f"{numbers.shape} values for {scene.result.num_frames} frames")
+    if not np.isfinite(numbers).any():
+        raise ValueError("no finite value")
     return numbers
 
 

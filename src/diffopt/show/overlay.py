@@ -170,7 +170,7 @@ def _write_text(image: Image, text: str, corner: tuple[int, int], color: str = I
 def _pane_size(size_px: tuple[int, int]) -> tuple[int, int]:
     """Even sides (yuv420p halves them), and a height that shows the body without costing minutes."""
     height = min(max(size_px[1], _HEIGHT_RANGE_PX[0]), _HEIGHT_RANGE_PX[1])
-    return _even(size_px[0] * height / size_px[1]), _even(height)
+    return _even(size_px[0] * height / size_px[1]), _even(float(height))
 
 
 def _even(length: float) -> int:

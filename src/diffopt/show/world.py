@@ -24,7 +24,9 @@ _SMOOTHING_S = 0.8
 _REACH_M = 4.0
 """A filming camera farther than this from the person may leave the onlooker's picture; the person stays readable."""
 _PERSON_M = 0.9
-"""Half a person, and some air."""
+"""From the root to the side of the picture."""
+_PERSON_TALL_M = 1.4
+"""From the root to its upper and lower edge."""
 _SKY, _TILE_LIGHT, _TILE_DARK = (np.array(rgb(color)) * 255 for color in ("#f4f6f8", "#e4e8ec", "#cdd4da"))
 _FADE_M = (5.0, 16.0)
 """The floor fades into the sky between these distances from the person."""
@@ -130,7 +132,7 @@ def follow(
     # picture, partly towards the eye.
     half = 0.5 * np.linalg.norm(shown, axis=1).max()
     across = half * sine + _PERSON_M
-    back = across / (np.tan(_FIELD_OF_VIEW / 2) * aspect) + half * cosine
+    back = max(across / aspect, _PERSON_TALL_M) / np.tan(_FIELD_OF_VIEW / 2) + half * cosine
     eye = target + back * (np.cos(_ABOVE) * beside + np.sin(_ABOVE) * np.array([0.0, 1.0, 0.0]))
     eye[:, 1] = np.maximum(eye[:, 1], 0.3)
     return eye, target
