@@ -11,11 +11,10 @@ from diffopt.body.arrays import BodyArrays
 from diffopt.body.free import read_free_body
 from diffopt.body.model import BodyModel, load_body
 
-SMPLX_VERTICES = {
-    name: index for index, name in enumerate("nose reye leye rear lear LBigToe LSmallToe LHeel RBigToe".split())
-} | {"RSmallToe": 9, "RHeel": 10} | {
-    f"{side}{finger}": 11 for side in "lr" for finger in ("thumb", "index", "middle", "ring", "pinky")
-}  # fmt: skip
+# smplx wants a vertex for each joint that it appends; which ones does not matter here.
+_APPENDED = ["nose", "reye", "leye", "rear", "lear", "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel"]
+_FINGERS = [f"{side}{finger}" for side in "lr" for finger in ("thumb", "index", "middle", "ring", "pinky")]
+SMPLX_VERTICES = {name: index for index, name in enumerate(_APPENDED + _FINGERS)}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,63 @@
+"""The terms beyond the paper: known answers."""
+
+import torch
+
+from diffopt.losses.terms import (
+    acceleration_loss,
+    correction_roughness_loss,
+    correction_size_loss,
+    foot_sliding_loss,
+    penetration_loss,
+)
+from diffopt.motion.correction import CameraCorrection
+
+
+def feet(speed_m_s, height_m, frames=5, fps=10.0):
+    path = torch.zeros(frames, 1, 3)
+    path[:, 0, 0] = speed_m_s * torch.arange(frames) / fps
+    path[:, 0, 1] = height_m
+    return path
+
+
+def test_a_foot_on_the_floor_pays_half_at_the_reference_speed():
+    assert torch.isclose(foot_sliding_loss(feet(0.5, 0.0), 10.0, speed_m_s=0.5), torch.tensor(0.5))
+
+
+def test_a_foot_in_the_air_may_move_and_a_still_one_is_free():
+    assert foot_sliding_loss(feet(0.5, 1.0), 10.0) < 2e-3
+    assert foot_sliding_loss(feet(0.0, 0.0), 10.0) == 0
+
+
+def test_height_is_no_way_out():
+    """A sliding foot must not be lifted to please the loss: no gradient reaches its height through the weight."""
+    path = feet(0.5, 0.02).requires_grad_()
+    foot_sliding_loss(path, 10.0).backward()
+    assert path.grad[..., 1].abs().max() < 1e-6
+    assert path.grad[..., 0].abs().max() > 0
+
+
+def test_penetration_counts_depth_below_the_floor_only():
+    points = torch.tensor([[[0.0, -0.1, 0.0], [0.0, 0.5, 0.0]]])
+    assert torch.isclose(penetration_loss(points), torch.tensor(0.5))
+
+
+def test_corrections_cost_nothing_at_the_start_and_one_at_their_plausible_size():
+    made = CameraCorrection(4, "estimated", False, False)
+    assert correction_size_loss(made) == 0 and correction_roughness_loss(made, 30.0) == 0
+    with torch.no_grad():
+        made.translation_bias[:, 0] = 0.05
+    assert torch.isclose(correction_size_loss(made), torch.tensor(1.0))
+    assert correction_roughness_loss(made, 30.0) < 1e-9
+
+
+def test_roughness_is_the_second_derivative():
+    made = CameraCorrection(5, "estimated", False, False)
+    with torch.no_grad():
+        made.translation_bias[:, 1] = 0.5 * 3.0 * (torch.arange(5) / 10.0) ** 2  # 3 m/s^2
+    assert torch.isclose(correction_roughness_loss(made, 10.0), torch.tensor(9.0), rtol=1e-4)
+
+
+def test_free_fall_costs_its_acceleration():
+    joints = torch.zeros(6, 1, 3)
+    joints[:, 0, 1] = -0.5 * 10.0 * (torch.arange(6) / 20.0) ** 2
+    assert torch.isclose(acceleration_loss(joints, 20.0), torch.log(torch.tensor(2.0)), rtol=1e-3)
