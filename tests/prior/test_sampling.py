@@ -1,0 +1,126 @@
+"""Samplers against the reference's loops, and against a distribution whose best denoiser is known in closed form."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from diffopt.prior.sampling import ddim_step, ddpm_step, sample_ddim, sample_ddpm
+from diffopt.prior.schedule import NoiseSchedule
+
+SPACINGS = [("cosine", 50), ("cosine", 12), ("linear", 50), ("linear", 12)]
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    with np.load(Path(__file__).parent / "oracles" / "sampling.npz") as archive:
+        return {name: torch.from_numpy(archive[name]) for name in archive.files}
+
+
+def reference_network(noised, level):
+    return torch.tanh(0.7 * noised + 0.01 * level[:, None, None])
+
+
+def schedule_of(name, steps):
+    return getattr(NoiseSchedule, name)(50).respaced(steps)
+
+
+class ReferenceNoise:
+    """Stands in for a generator: the reference drew in its own layout, features before frames, each step once."""
+
+    def __init__(self, monkeypatch):
+        torch.manual_seed(11)
+        monkeypatch.setattr("diffopt.prior.sampling.torch.randn", self.draw)
+
+    def draw(self, shape, generator, device, dtype):
+        return torch.randn_like(torch.empty(shape[0], shape[2], 1, shape[1]))[:, :, 0].mT
+
+
+@pytest.mark.parametrize(("name", "steps"), SPACINGS)
+def test_the_schedule_equals_the_reference(oracle, name, steps):
+    schedule = schedule_of(name, steps)
+
+    torch.testing.assert_close(
+        torch.tensor(schedule.alpha_squared, dtype=torch.float64),
+        oracle[f"{name}_{steps}/alpha_squared"],
+        rtol=1e-7,
+        atol=0,
+    )
+    assert torch.equal(schedule.network_levels, oracle[f"{name}_{steps}/levels"])
+
+
+@pytest.mark.parametrize(("name", "steps"), SPACINGS)
+def test_deterministic_ddim_equals_the_reference(oracle, name, steps):
+    sample = sample_ddim(reference_network, schedule_of(name, steps), oracle["start"])
+
+    torch.testing.assert_close(sample, oracle[f"{name}_{steps}/ddim_0.0"], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize(("name", "steps"), SPACINGS)
+def test_ddpm_equals_the_reference_noise_for_noise(oracle, name, steps, monkeypatch):
+    ReferenceNoise(monkeypatch)
+
+    sample = sample_ddpm(reference_network, schedule_of(name, steps), oracle["start"])
+
+    torch.testing.assert_close(sample, oracle[f"{name}_{steps}/ddpm"], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize(("name", "steps"), SPACINGS)
+def test_noisy_ddim_equals_the_reference_noise_for_noise(oracle, name, steps, monkeypatch):
+    ReferenceNoise(monkeypatch)
+
+    sample = sample_ddim(reference_network, schedule_of(name, steps), oracle["start"], eta=0.5)
+
+    torch.testing.assert_close(sample, oracle[f"{name}_{steps}/ddim_0.5"], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("sampler", [sample_ddpm, sample_ddim])
+def test_a_gaussian_is_drawn_with_its_mean_and_spread(sampler):
+    mean, spread = 1.5, 0.4
+    schedule = NoiseSchedule.cosine(200)
+    generator = torch.Generator().manual_seed(0)
+
+    def best_guess(noised, level):
+        alpha, sigma = schedule.alpha[level[0]], schedule.sigma[level[0]]
+        gain = alpha * spread**2 / (alpha**2 * spread**2 + sigma**2)
+        return mean + gain * (noised - alpha * mean)
+
+    drawn = sampler(best_guess, schedule, torch.randn(4000, 1, 1, generator=generator), generator=generator)
+
+    assert drawn.mean() == pytest.approx(mean, abs=0.03)
+    assert drawn.std() == pytest.approx(spread, abs=0.02)
+
+
+def test_the_generator_alone_decides():
+    schedule, noise = NoiseSchedule.cosine(50), torch.randn(2, 5, 3)
+
+    first, again, other = (
+        sample_ddpm(reference_network, schedule, noise, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
+
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("step", [lambda *a: ddpm_step(*a, torch.randn(2, 3)), ddim_step])
+def test_the_last_step_is_the_clean_prediction(step):
+    noised, clean = torch.randn(2, 3), torch.randn(2, 3)
+
+    torch.testing.assert_close(step(NoiseSchedule.cosine(), noised, clean, 0), clean)
+
+
+def test_a_perfect_network_undoes_noise_from_any_level():
+    schedule, clean = NoiseSchedule.cosine(50), torch.randn(2, 5, 3)
+    noised = schedule.add_noise(clean, torch.randn(2, 5, 3), torch.tensor([30, 30]))
+    asked = []
+
+    def perfect(noised, level):
+        asked.append(level.tolist())
+        return clean
+
+    torch.testing.assert_close(sample_ddim(perfect, schedule, noised, first_level=30), clean)
+    assert asked[0] == [30, 30]
+    assert asked[-1] == [0, 0]
+    with pytest.raises(ValueError, match="0 to 49"):
+        sample_ddim(perfect, schedule, noised, first_level=50)
