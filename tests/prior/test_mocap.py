@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import roma
@@ -37,7 +39,7 @@ def test_a_pack_gives_back_its_clips(tmp_path):
     frame, chain = 3, [0, 3, 6, 9, 13, 16, 18]
     world, at = roma.rotvec_to_rotmat(torch.from_numpy(rotvec[40 + frame])), torch.from_numpy(trans[40 + frame])
     turned = torch.eye(3)
-    for parent, joint in zip(chain[:-1], chain[1:], strict=True):
+    for parent, joint in itertools.pairwise(chain):
         turned = turned @ world[parent]
         at = at + turned @ torch.from_numpy(offsets[1, joint])
     torch.testing.assert_close(second.joints()[frame, 18], at)

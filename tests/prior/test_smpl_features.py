@@ -56,7 +56,7 @@ def test_features_are_what_their_names_say(random_motion):
     features = features_from_motion(rotations, joints, FPS)
     frame = 11
     # A second way to the heading: the axis-angle swing-twist decomposition by quaternions.
-    x, y, z, w = roma.rotmat_to_unitquat(rotations[frame, 0]).tolist()
+    _, y, _, w = roma.rotmat_to_unitquat(rotations[frame, 0]).tolist()
     angle = 2 * math.atan2(y, w)
     cosine, sine = math.cos(angle), math.sin(angle)
 

@@ -1,0 +1,183 @@
+"""The motion prior as the fit sees it: a frozen denoiser, its normalisation and its noise schedule, in one file.
+
+File: safetensors; the tensors of the network, `mean` and `scale`, and a JSON text under `diffopt` in the header.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from diffopt.prior import smpl_features
+from diffopt.prior.denoiser import DenoiserSize, FactoredDenoiser
+from diffopt.prior.schedule import NoiseSchedule
+
+SCHEMA = "diffopt/prior/1"
+SHIPPED = Path(__file__).parent / "assets" / "prior.safetensors"
+
+
+@dataclass(frozen=True)
+class PriorDescription:
+    """What must be known of a prior besides its weights."""
+
+    size: DenoiserSize
+    num_steps: int
+    """Levels of its cosine noise schedule."""
+    window: int
+    """Longest number of feature frames it was trained on."""
+    fps: float = 20.0
+    trained_on: str = ""
+    """Data, licence and date, for people to read."""
+
+
+class MotionPrior(nn.Module):
+    """A frozen denoiser of SMPL-native motion features.
+
+    Attributes:
+        fps: rate of the motions it knows, frames per second.
+        schedule: noise levels of both blocks.
+        root, articulation: the two blocks of a feature vector.
+        window: longest number of feature frames it was trained on; shorter ones will do, and somewhat longer ones too.
+        mean, scale: (D,) what normalises the features.
+    """
+
+    root: slice = smpl_features.ROOT
+    articulation: slice = smpl_features.ARTICULATION
+    mean: Float[Tensor, "D"]
+    scale: Float[Tensor, "D"]
+
+    def __init__(self, description: PriorDescription) -> None:
+        super().__init__()
+        size = smpl_features.FEATURE_SIZE
+        self.description = description
+        self.fps, self.window = description.fps, description.window
+        self.schedule = NoiseSchedule.cosine(description.num_steps)
+        self.denoiser = FactoredDenoiser(size, self.root.stop, self.schedule, description.size)
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
+
+    def features(
+        self,
+        rotations: Float[Tensor, "*B T 22 3 3"],
+        joints: Float[Tensor, "*B T 22 3"],
+        valid: Bool[Tensor, "*B T"] | None = None,
+    ) -> Float[Tensor, "*B S D"]:
+        """Normalised features of a motion at `fps`; differentiable. One fewer than frames.
+
+        Args:
+            rotations: local rotations, index 0 the root's in the world (`global_orient`).
+            joints: world positions, metres, y up, floor at y = 0.
+            valid: frames that exist, else all.
+        """
+        return self.normalised(smpl_features.features_from_motion(rotations, joints, self.fps, valid))
+
+    def normalised(self, features: Float[Tensor, "*B S D"]) -> Float[Tensor, "*B S D"]:
+        """From physical units to what the network sees."""
+        return (features - self.mean) / self.scale
+
+    def physical(self, features: Float[Tensor, "*B S D"]) -> Float[Tensor, "*B S D"]:
+        """From what the network sees to metres, seconds and radians."""
+        return features * self.scale + self.mean
+
+    def denoise(
+        self,
+        features: Float[Tensor, "B T D"],
+        root_level: Int[Tensor, " B"],
+        articulation_level: Int[Tensor, " B"],
+        valid: Bool[Tensor, "B T"] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """Predicted clean normalised features, given each block noised to its own level of `schedule`."""
+        return self.denoiser(features, root_level, articulation_level, valid)
+
+    def root_velocity(self, features: Float[Tensor, "*B S D"]) -> Float[Tensor, "*B S 3"]:
+        """Root velocity in the heading frame of each frame, m/s: what the planted foot implies plus the residual."""
+        return smpl_features.root_velocity(self.physical(features))
+
+    def root_height(self, features: Float[Tensor, "*B S D"]) -> Float[Tensor, "*B S"]:
+        """Height of the root over the floor, metres."""
+        return smpl_features.root_height(self.physical(features))
+
+    def integrate(
+        self,
+        features: Float[Tensor, "*B S D"],
+        facing: Float[Tensor, "*B S 3 3"] | None = None,
+        start: Float[Tensor, "*#B 3"] | None = None,
+    ) -> Float[Tensor, "*B T 3"]:
+        """The root's path in the world, metres, one frame more than features.
+
+        Args:
+            features: normalised features.
+            facing: heading frames (`smpl_features.heading` of the root's orientation) where they are known; else the
+                yaw rates are summed up from +z on.
+            start: position of the root in the first frame; else the origin.
+        """
+        if facing is None:
+            facing = smpl_features.headings_from_yaw_rate(self.physical(features), self.fps)
+        return smpl_features.integrate(self.root_velocity(features), facing, self.fps, start)
+
+    def path_from_articulation(
+        self,
+        rotations: Float[Tensor, "B T 22 3 3"],
+        joints: Float[Tensor, "B T 22 3"],
+        articulation_level: int = 0,
+    ) -> Float[Tensor, "B T 3"]:
+        """The most likely path of the root for a pose sequence, metres, from the first frame's position on.
+
+        One step: the root block is unknown altogether (the noisiest level, mean noise), the articulation is given. What
+        the given joints say about where the root is does not enter, except where it begins.
+        """
+        features = self.features(rotations, joints)
+        unknown = torch.zeros_like(features[..., self.root])
+        given = self.schedule.alpha[articulation_level] * features[..., self.articulation]
+        batch = torch.ones(len(features), dtype=torch.long, device=features.device)
+        clean = self.denoise(
+            torch.cat((unknown, given), dim=-1), (self.schedule.num_steps - 1) * batch, articulation_level * batch
+        )
+        facing = smpl_features.heading(rotations[..., :-1, 0, :, :])
+        return self.integrate(clean, facing, joints[..., 0, 0, :])
+
+    def save(self, path: str | Path) -> None:
+        """Write the prior as safetensors, whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        header = {"schema": SCHEMA, **asdict(self.description)}
+        partial = path.with_name(path.name + ".partial")
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        save_file(tensors, partial, metadata={"diffopt": json.dumps(header)})
+        os.replace(partial, path)
+
+
+def load_prior(path: str | Path = "default") -> MotionPrior:
+    """Read a prior, frozen and in evaluation mode, on the CPU.
+
+    Args:
+        path: a `.safetensors` file written by `diffopt train-prior`, or `default` for the one that ships.
+    """
+    file = SHIPPED if str(path) == "default" else Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"No motion prior at {file}. Give a .safetensors file, or `default` for the shipped one."
+        )
+    try:
+        with safe_open(str(file), framework="pt") as content:
+            header = (content.metadata() or {}).get("diffopt")
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{file} is no safetensors file: {error}. Train one with `diffopt train-prior`.") from error
+    facts = json.loads(header) if header else {}
+    if facts.pop("schema", None) != SCHEMA:
+        raise ValueError(f"{file} holds no motion prior: its header lacks the schema {SCHEMA}. Train one again.")
+    prior = MotionPrior(PriorDescription(**{**facts, "size": DenoiserSize(**facts["size"])}))
+    try:
+        prior.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{file} was written for other features or another network than this version's ({error}). Train one again."
+        ) from error
+    return prior.eval().requires_grad_(False)

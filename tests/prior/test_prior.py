@@ -1,0 +1,95 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from diffopt.prior import smpl_features
+from diffopt.prior.denoiser import DenoiserSize
+from diffopt.prior.prior import MotionPrior, PriorDescription, load_prior
+
+SIZE = DenoiserSize(width=32, depth=1, heads=2)
+
+
+@pytest.fixture
+def prior() -> MotionPrior:
+    torch.manual_seed(0)
+    prior = MotionPrior(PriorDescription(SIZE, num_steps=50, window=16, trained_on="nothing"))
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    prior.mean.normal_()
+    prior.scale.uniform_(0.5, 2.0)
+    return prior.eval()
+
+
+def test_a_prior_is_read_as_it_was_written(prior, tmp_path):
+    prior.save(tmp_path / "prior.safetensors")
+
+    again = load_prior(tmp_path / "prior.safetensors")
+
+    features, level = torch.randn(2, 9, smpl_features.FEATURE_SIZE), torch.tensor([3, 40])
+    torch.testing.assert_close(again.denoise(features, level, level), prior.denoise(features, level, level))
+    assert again.description == prior.description
+    assert (again.fps, again.window, again.schedule.num_steps) == (20.0, 16, 50)
+    assert not again.training
+    assert not any(parameter.requires_grad for parameter in again.parameters())
+    assert [file.name for file in tmp_path.iterdir()] == ["prior.safetensors"]
+
+
+def test_features_are_normalised_and_come_back(prior, random_motion):
+    rotations, root, joints = random_motion(12, dtype=torch.float32)
+
+    features = prior.features(rotations, joints)
+
+    physical = smpl_features.features_from_motion(rotations, joints, prior.fps)
+    torch.testing.assert_close(features, (physical - prior.mean) / prior.scale)
+    torch.testing.assert_close(prior.root_velocity(features), smpl_features.root_velocity(physical))
+    facing = smpl_features.heading(rotations[:-1, 0])
+    torch.testing.assert_close(prior.integrate(features, facing, root[0]), root, atol=1e-4, rtol=0)
+    torch.testing.assert_close(prior.root_height(features), root[:-1, 1], atol=1e-4, rtol=0)
+
+
+def test_without_headings_the_path_starts_facing_along_z(prior, random_motion):
+    rotations, root, joints = random_motion(12, dtype=torch.float32)
+
+    path = prior.integrate(prior.features(rotations, joints))
+
+    first = smpl_features.heading(rotations[0, 0])
+    torch.testing.assert_close(path, (root - root[0]) @ first, atol=1e-4, rtol=0)
+
+
+def test_gradient_reaches_the_motion_but_not_the_network(prior, random_motion):
+    rotations, _, joints = random_motion(12, dtype=torch.float32)
+    joints = joints.requires_grad_()
+    frozen = prior.requires_grad_(False)
+
+    level = torch.tensor([10])
+    frozen.denoise(frozen.features(rotations, joints)[None], level, level).sum().backward()
+
+    assert joints.grad is not None and joints.grad.abs().max() > 0
+
+
+def test_path_from_articulation_does_not_see_the_given_path(prior, random_motion):
+    rotations, root, joints = random_motion(12, dtype=torch.float32)
+    elsewhere = joints - root[:, None] + root[:1, None]
+
+    path = prior.path_from_articulation(rotations[None], joints[None])
+
+    assert path.shape == (1, 12, 3)
+    torch.testing.assert_close(prior.path_from_articulation(rotations[None], elsewhere[None]), path, atol=1e-4, rtol=0)
+    torch.testing.assert_close(path[0, 0], root[0])
+
+
+def test_what_is_no_prior_is_refused(prior, tmp_path):
+    with pytest.raises(FileNotFoundError, match="No motion prior"):
+        load_prior(tmp_path / "nowhere.safetensors")
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(ValueError, match="no safetensors file"):
+        load_prior(tmp_path / "text")
+    save_file({"a": torch.zeros(1)}, tmp_path / "other")
+    with pytest.raises(ValueError, match="holds no motion prior"):
+        load_prior(tmp_path / "other")
+    facts = {"schema": "diffopt/prior/1", "size": {"width": 32, "depth": 1, "heads": 2}, "num_steps": 50, "window": 16}
+    save_file({"mean": torch.zeros(3)}, tmp_path / "short", metadata={"diffopt": json.dumps(facts)})
+    with pytest.raises(ValueError, match="written for other features"):
+        load_prior(tmp_path / "short")
