@@ -1,0 +1,121 @@
+"""Virtual cameras that film a person: where they stand, where they look, and how they move."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.random import Generator
+from scipy.ndimage import gaussian_filter1d
+from torch import Tensor
+
+from diffopt.errors import DiffoptError
+from diffopt.geometry.cameras import look_at
+
+CAMERA_MOVES: tuple[str, ...] = ("static", "pan", "follow", "orbit", "dolly")
+
+EYE_HEIGHT_M = 1.5
+"""A camera held at chest to eye level."""
+_FIELD_OF_VIEW_RAD = (math.radians(50), math.radians(68))
+"""Horizontal: phones' main cameras (26 mm equivalent: 68°) down to a mild zoom."""
+_FOLLOW_SECONDS = 0.6
+"""How late a camera operator is."""
+_BOUNCE_M = 0.02
+"""Half the up and down of a walking operator's hands; half as much sideways."""
+_SWAY_RAD = math.radians(0.8)
+"""Unsteady aim of hand-held footage."""
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """A camera over T frames: OpenCV axes, world-to-camera, metres and pixels; float64."""
+
+    rotation_w2c: Float[Tensor, "T 3 3"]
+    translation_w2c: Float[Tensor, "T 3"]
+    focal_px: Float[Tensor, "T"]
+    center_px: Float[Tensor, "T 2"]
+    image_size_px: tuple[int, int]
+
+
+def correlated_noise(random: Generator, frames: int, width: int, correlation_frames: float) -> Float[Tensor, "T D"]:
+    """Smooth noise of mean 0 and standard deviation 1 whose values forget each other after `correlation_frames`."""
+    margin = math.ceil(4 * correlation_frames)
+    white = random.standard_normal((frames + 2 * margin, width))
+    impulse = np.zeros(2 * margin + 1)
+    impulse[margin] = 1
+    gain = np.sqrt(np.square(gaussian_filter1d(impulse, correlation_frames)).sum())
+    smooth = gaussian_filter1d(white, correlation_frames, axis=0)[margin : margin + frames]
+    return torch.from_numpy(smooth / gain)
+
+
+def film(
+    move: str, pelvis: Float[Tensor, "T 3"], fps: float, image_size_px: tuple[int, int], random: Generator
+) -> Cameras:
+    """Cameras that film a person.
+
+    `static` and `pan` stand and see the whole path; `dolly` rolls along it with a fixed aim; `orbit` circles around the
+    person; `follow` walks along, hand-held. Moving cameras come after the person with an operator's delay.
+
+    Args:
+        move: one of `CAMERA_MOVES`.
+        pelvis: the person's path, metres, world y up.
+        fps: frames per second.
+        image_size_px: width, height.
+        random: decides side, distance, field of view and hand.
+
+    Raises:
+        DiffoptError: the move is unknown.
+    """
+    if move not in CAMERA_MOVES:
+        raise DiffoptError(f"Camera move '{move}' is unknown; expected one of {', '.join(CAMERA_MOVES)}.")
+    pelvis = pelvis.double()
+    frames = len(pelvis)
+    seconds = torch.arange(frames, dtype=torch.float64) / fps
+    followed = torch.from_numpy(gaussian_filter1d(pelvis.numpy(), _FOLLOW_SECONDS * fps, axis=0, mode="nearest"))
+    followed[:, 1] = 0.9
+    middle = (followed.amin(dim=0) + followed.amax(dim=0)) / 2
+    reach = (followed - middle).norm(dim=-1).max()
+    angle = torch.as_tensor(random.uniform(0, 2 * math.pi), dtype=torch.float64)
+    width = image_size_px[0]
+    focal = width / 2 / math.tan(random.uniform(*_FIELD_OF_VIEW_RAD) / 2)
+    near = random.uniform(3.5, 5.5)
+    far = near + 1.3 * float(reach)  # from here the path lies inside the narrowest view
+
+    if move == "static":
+        eye, target = middle + _beside(angle, far), middle
+    elif move == "pan":
+        eye, target = middle + _beside(angle, far), followed
+    elif move == "dolly":
+        speed = (followed[-1] - followed[0]) / (frames - 1)
+        eye = middle + _beside(angle, near) + speed * (torch.arange(frames)[:, None] - (frames - 1) / 2)
+        target = eye - _beside(angle, near)
+    elif move == "orbit":
+        rate = math.radians(random.uniform(10, 25)) * random.choice([-1, 1])
+        eye, target = followed + _beside(angle + rate * seconds, near), followed
+    else:
+        eye, target = followed + _beside(angle + 0.3 * _drift(random, frames, 3 * fps), near), followed
+        bounce = torch.stack(
+            [0.5 * torch.sin(2 * math.pi * 0.9 * seconds), torch.sin(2 * math.pi * 1.8 * seconds)], dim=-1
+        )
+        eye = eye + _BOUNCE_M * torch.stack([bounce[:, 0], bounce[:, 1], bounce[:, 0]], dim=-1)
+        target = target + near * _SWAY_RAD * correlated_noise(random, frames, 3, 0.3 * fps)
+    rotation, translation = look_at(eye.expand(frames, 3), target.expand(frames, 3))
+    center = torch.tensor([width / 2, image_size_px[1] / 2], dtype=torch.float64)
+    return Cameras(
+        rotation,
+        translation,
+        torch.full((frames,), focal, dtype=torch.float64),
+        center.expand(frames, 2),
+        image_size_px,
+    )
+
+
+def _beside(angle: Float[Tensor, "*T"], distance: float) -> Float[Tensor, "*T 3"]:
+    """From a target at hip height to a camera at eye height."""
+    rise = torch.full_like(angle, EYE_HEIGHT_M - 0.9)
+    return torch.stack([distance * torch.sin(angle), rise, distance * torch.cos(angle)], dim=-1)
+
+
+def _drift(random: Generator, frames: int, correlation_frames: float) -> Float[Tensor, "T"]:
+    return correlated_noise(random, frames, 1, correlation_frames)[:, 0]
