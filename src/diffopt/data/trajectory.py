@@ -167,7 +167,7 @@ def _inertia_rows(num_frames: int, fps: float, evidence: Evidence) -> Sparse:
 
 
 def _feet_equations(
-    steps: Float[ndarray, "T-1 F 3"], planted: Float[ndarray, "T-1 F"], fps: float, evidence: Evidence
+    steps: Float[ndarray, "S F 3"], planted: Float[ndarray, "S F"], fps: float, evidence: Evidence
 ) -> tuple[Sparse, Float[ndarray, "N"]]:
     """x_t+1 - x_t = the step that keeps the foot in place, for every foot point that is down."""
     moves = _differences(len(steps) + 1, 1)

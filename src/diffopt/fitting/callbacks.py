@@ -65,7 +65,9 @@ class LossCurves(pl.Callback):
             for name, value in trainer.callback_metrics.items():
                 stage, _, loss = name.partition("/")
                 if loss and stage == fit.stage:
-                    self.curves.setdefault(stage, {}).setdefault(loss, []).append([trainer.global_step, float(value)])
+                    self.curves.setdefault(stage, {}).setdefault(loss, []).append(
+                        [float(trainer.global_step), float(value)]
+                    )
 
     def state_dict(self) -> dict[str, Any]:
         return {"curves": self.curves}

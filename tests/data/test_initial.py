@@ -1,0 +1,139 @@
+"""Gravity, floor, scale and path: exact on clean input, against independent answers."""
+
+import numpy as np
+import pytest
+import roma
+import torch
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
+
+from diffopt.body.model import load_body
+from diffopt.data.front_end_errors import DETECTORS
+from diffopt.data.gravity import floor_height, rotation_to_up, up_from_bodies, up_from_planted_feet
+from diffopt.data.initial import initial_state
+from diffopt.data.synthetic import simulate_observation, synthetic_walk
+from diffopt.data.trajectory import Evidence, solve_root_path
+from diffopt.evaluation.truth import TruthScore
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body()
+
+
+@pytest.fixture(scope="module")
+def clean_walk(body):
+    """A walk of four seconds seen by perfect tools, but for SLAM's unknown world and scale."""
+    motion = synthetic_walk(body, num_frames=120, fps=30.0, seed=1)
+    return simulate_observation(body, *motion, fps=30.0, camera="follow", errors=DETECTORS.scaled(0), seed=1)
+
+
+def test_rotation_to_up_is_the_shortest_one():
+    rng = np.random.default_rng(0)
+    for up in rng.normal(size=(5, 3)):
+        rotation = rotation_to_up(up)
+        assert np.allclose(rotation @ up / np.linalg.norm(up), [0, 1, 0])
+        angle = np.arccos(np.clip(up[1] / np.linalg.norm(up), -1, 1))
+        assert np.isclose(Rotation.from_matrix(rotation).magnitude(), angle)
+    assert np.allclose(rotation_to_up(np.array([0.0, -1.0, 0.0])) @ [0, -1, 0], [0, 1, 0])
+
+
+def test_up_from_bodies_shrugs_off_a_third_that_lies_down():
+    directions = np.tile([0.02, 1.0, 0.0], (30, 1))
+    directions[:10] = [1.0, 0.1, 0.0]
+    up = up_from_bodies(directions, np.ones(30))
+    assert np.degrees(np.arccos(up @ [0.02, 1, 0] / np.linalg.norm([0.02, 1, 0]))) < 3
+
+
+def test_planted_feet_level_a_tilted_floor_as_far_as_they_reach():
+    rng = np.random.default_rng(0)
+    tilt = np.radians(4)
+    normal = np.array([np.sin(tilt), np.cos(tilt), 0])
+    points = rng.uniform(-3, 3, (400, 3)) * [1, 0, 1]
+    points[:, 1] = -points[:, 0] * np.tan(tilt)
+    points[:40, 1] += rng.uniform(0.2, 0.6, 40)  # feet that were not down after all
+    up = up_from_planted_feet(points, np.ones(400), samples_per_contact=10)
+    assert np.degrees(np.arccos(up @ normal)) < 0.5
+    at_one_spot = up_from_planted_feet(points * [0.001, 0.001, 0.001], np.ones(400), samples_per_contact=10)
+    assert np.degrees(np.arccos(at_one_spot[1])) < 0.1  # nothing to be seen, so nothing is changed
+
+
+def test_floor_is_the_weighted_median():
+    heights = np.array([0.0, 0.02, 0.5, 0.01])
+    assert floor_height(heights, np.array([1.0, 1.0, 0.0, 1.0])) == 0.01
+
+
+def test_path_and_scale_equal_a_general_least_squares_solver():
+    """Without reweighting the problem is linear: scipy's general solver, given the residuals in words, must agree."""
+    rng = np.random.default_rng(0)
+    frames, fps, evidence = 6, 10.0, Evidence()
+    seen, centers = rng.normal(size=(frames, 3)), rng.normal(size=(frames, 3))
+    centers[0] = 0
+    depth = np.linalg.norm(seen, axis=1)
+    sight = seen / depth[:, None]
+    feet = rng.normal(size=(frames, 2, 3))
+    valid = np.array([True, True, False, True, True, True])
+    ours = solve_root_path(seen, sight, depth, centers, feet, valid, fps, True, evidence, iterations=1)
+
+    lowest = feet[..., 1].min(axis=1, keepdims=True)
+    down = 1 / (1 + ((feet[..., 1] - lowest) / evidence.foot_height_m) ** 2)
+
+    def residuals(unknowns):
+        root, scale = unknowns[:-1].reshape(frames, 3), unknowns[-1]
+        parts = []
+        for t in range(frames):
+            far = max(depth[t], 0.5) / evidence.reference_depth_m
+            miss = root[t] - scale * centers[t] - seen[t]
+            along = sight[t] * (sight[t] @ miss)
+            if valid[t]:
+                parts += list(along / (evidence.along_m * far) + (miss - along) / (evidence.across_m * far))
+            if 0 < t < frames - 1:
+                second = (root[t + 1] - 2 * root[t] + root[t - 1]) * fps**2
+                parts += list(second / evidence.acceleration_m_s2)
+            if t:
+                for foot in range(2):
+                    weight = np.sqrt(0.5 * (down[t, foot] + down[t - 1, foot]))
+                    slip = (root[t] + feet[t, foot] - root[t - 1] - feet[t - 1, foot]) * fps
+                    parts += list(weight * slip / evidence.planted_m_s)
+        return np.array(parts)
+
+    theirs = least_squares(residuals, np.zeros(3 * frames + 1), xtol=1e-14, ftol=1e-14, gtol=1e-14).x
+    assert np.abs(ours.root.reshape(-1) - theirs[:-1]).max() < 1e-5
+    assert abs(ours.scale - theirs[-1]) < 1e-5
+
+
+def test_clean_walk_comes_out_as_it_was(body, clean_walk):
+    state = initial_state(clean_walk, body)
+    metrics = TruthScore(clean_walk, body)(state.motion, state.cameras, state.betas)
+    assert metrics["g_mpjpe_mm"] < 60
+    assert metrics["rte_percent"] < 2
+    assert metrics["pa_mpjpe_mm"] < 1
+    joints = body.joints(state.motion.body_pose, state.motion.global_orient, state.motion.transl, state.betas)
+    assert -0.05 < float(joints[:, [10, 11], 1].min()) < 0.06  # the toes are on the floor
+
+
+def test_camera_and_body_keep_their_relation(body, clean_walk):
+    """Composition moves both: seen from the camera the composed body is where it was given."""
+    state = initial_state(clean_walk, body)
+    composed = body.joints(state.composed.body_pose, state.composed.global_orient, state.composed.transl, state.betas)
+    seen = composed @ state.cameras.rotation_w2c.mT + state.cameras.translation_w2c[:, None]
+    given = body.joints(
+        state.composed.body_pose,
+        roma.rotvec_to_rotmat(torch.as_tensor(clean_walk.global_orient_c)),
+        torch.as_tensor(clean_walk.transl_c),
+        state.betas,
+    )
+    assert (seen - given).abs().max() < 1e-3
+
+
+def test_given_gravity_and_metric_scale_are_kept(body, clean_walk):
+    from dataclasses import replace
+
+    down = np.array([0.1, 1.0, -0.2])
+    told = replace(clean_walk, gravity_w=down, camera_scale="metric")
+    state = initial_state(told, body)
+    assert state.findings["camera_scale"] == 1.0 and state.findings["gravity_correction_deg"] == 0.0
+    # A camera's rotation takes world axes to camera axes, so the down direction is seen alike in both worlds.
+    before = told.rotation_w2c[3] @ (down / np.linalg.norm(down))
+    after = -state.cameras.rotation_w2c[3, :, 1].numpy()
+    assert np.abs(before - after).max() < 1e-5
