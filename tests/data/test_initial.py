@@ -25,7 +25,7 @@ def body():
 def clean_walk(body):
     """A walk of four seconds seen by perfect tools, but for SLAM's unknown world and scale."""
     motion = synthetic_walk(body, num_frames=120, fps=30.0, seed=1)
-    return simulate_observation(body, *motion, fps=30.0, camera="follow", errors=DETECTORS.scaled(0), seed=1)
+    return simulate_observation(body, *motion, fps=30.0, camera="follow", errors=DETECTORS.scaled(0.0), seed=1)
 
 
 def test_rotation_to_up_is_the_shortest_one():
@@ -52,9 +52,9 @@ def test_planted_feet_level_a_tilted_floor_as_far_as_they_reach():
     points = rng.uniform(-3, 3, (400, 3)) * [1, 0, 1]
     points[:, 1] = -points[:, 0] * np.tan(tilt)
     points[:40, 1] += rng.uniform(0.2, 0.6, 40)  # feet that were not down after all
-    up = up_from_planted_feet(points, np.ones(400), samples_per_contact=10)
+    up = up_from_planted_feet(points, np.ones(400), samples_per_contact=10.0)
     assert np.degrees(np.arccos(up @ normal)) < 0.5
-    at_one_spot = up_from_planted_feet(points * [0.001, 0.001, 0.001], np.ones(400), samples_per_contact=10)
+    at_one_spot = up_from_planted_feet(points * [0.001, 0.001, 0.001], np.ones(400), samples_per_contact=10.0)
     assert np.degrees(np.arccos(at_one_spot[1])) < 0.1  # nothing to be seen, so nothing is changed
 
 
