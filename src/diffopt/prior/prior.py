@@ -143,13 +143,16 @@ class MotionPrior(nn.Module):
         return self.integrate(clean, facing, joints[..., 0, 0, :])
 
     def save(self, path: str | Path) -> None:
-        """Write the prior as safetensors, whole or not at all."""
+        """Write the prior as safetensors, whole or not at all. The network's weights take 16 bits."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         header = {"schema": SCHEMA, **asdict(self.description)}
         partial = path.with_name(path.name + ".partial")
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        tensors |= {name: tensor.half() for name, tensor in tensors.items() if name.startswith("denoiser.")}
         save_file(tensors, partial, metadata={"diffopt": json.dumps(header)})
+        # safetensors writes for the owner only; weights are read by whoever runs the package.
+        partial.chmod(0o644)
         os.replace(partial, path)
 
 

@@ -223,7 +223,7 @@ def train(config: PriorTraining) -> Path:
     generator = torch.Generator().manual_seed(config.seed)
     prior.mean, prior.scale = normalisation([windows.draw(generator) for _ in range(NORMALISATION_BATCHES)])
 
-    loggers: list = [CSVLogger(out, name="curves", version=0)]
+    loggers: list = [CSVLogger(out, name="curves")]
     if config.wandb:
         loggers.append(WandbLogger(project="diffopt-prior", save_dir=out, offline=True))
     best = ModelCheckpoint(out / "checkpoints", "best", monitor="val_loss", save_top_k=1, enable_version_counter=False)
