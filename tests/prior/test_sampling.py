@@ -75,6 +75,22 @@ def test_noisy_ddim_equals_the_reference_noise_for_noise(oracle, name, steps, mo
     torch.testing.assert_close(sample, oracle[f"{name}_{steps}/ddim_0.5"], rtol=0, atol=2e-5)
 
 
+@pytest.mark.parametrize("level", [50, 400, 999])  # diffusers' float32 tables are too coarse for the cleanest levels
+def test_single_steps_equal_diffusers(level):
+    diffusers = pytest.importorskip("diffusers", reason="pip install diffusers: an independent oracle")
+    options = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "sample", "clip_sample": False}
+    ddpm, ddim = diffusers.DDPMScheduler(1000, **options), diffusers.DDIMScheduler(1000, **options)
+    ddim.set_timesteps(1000)
+    schedule, noised, clean = NoiseSchedule.cosine(), *torch.randn(2, 2, 3, generator=torch.Generator().manual_seed(1))
+    noise = torch.randn(2, 3, generator=torch.Generator().manual_seed(2))
+
+    drawn = ddpm.step(clean, level, noised, generator=torch.Generator().manual_seed(2)).prev_sample
+    moved = ddim.step(clean, level, noised).prev_sample
+
+    torch.testing.assert_close(ddpm_step(schedule, noised, clean, level, noise), drawn, rtol=0, atol=1e-4)
+    torch.testing.assert_close(ddim_step(schedule, noised, clean, level), moved, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("sampler", [sample_ddpm, sample_ddim])
 def test_a_gaussian_is_drawn_with_its_mean_and_spread(sampler):
     mean, spread = 1.5, 0.4
