@@ -111,6 +111,25 @@ def test_the_usual_errors_are_as_large_as_published(body):
     assert 45 < pa < 65 and 75 < camera < 110 and 3 < root < 7 and 0.02 < depth < 0.2
 
 
+def test_a_wrong_shape_or_focal_length_still_fits_the_picture(body, walk):
+    errors = replace(PERFECT, betas_kept=0.2, focal_error=0.08)
+    observation = simulate_observation(body, *walk, FPS, camera="orbit", errors=errors, seed=1)
+    seen = tensors(observation)
+    pelvis, true_pelvis = estimated_landmarks_c(body, seen)[:, 0], true_landmarks_c(body, seen)[:, 0]
+    focal_ratio = (seen["focal_px"] / seen["truth_focal_px"])[0]
+    heights = [body.rest_vertices(seen[name])[:, 1] for name in ("betas", "truth_betas")]
+    height_ratio = (heights[0].max() - heights[0].min()) / (heights[1].max() - heights[1].min())
+
+    assert abs(focal_ratio - 1) > 0.005 and abs(height_ratio - 1) > 0.005
+    for sideways in (0, 1):
+        torch.testing.assert_close(
+            seen["focal_px"] * pelvis[:, sideways] / pelvis[:, 2],
+            seen["truth_focal_px"] * true_pelvis[:, sideways] / true_pelvis[:, 2],
+            atol=0.05, rtol=0,
+        )  # fmt: skip
+    torch.testing.assert_close(pelvis[:, 2] / true_pelvis[:, 2], (focal_ratio * height_ratio).expand(90))
+
+
 def test_confidence_tells_of_the_error_unless_dishonest(body, walk):
     errors = replace(PERFECT, keypoint_drift=0.02, outlier_rate=0.05, occlusions_per_s=1.0)
     honest = simulate_observation(body, *walk, FPS, camera="pan", errors=errors)

@@ -1,6 +1,7 @@
 """Each metric against a second implementation written with loops and numpy, and against cases known by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -184,6 +185,8 @@ def test_acceleration_error_of_a_parabola_is_known():
     true = walk(30)
 
     torch.testing.assert_close(metrics.accel_cam_m_s2(true + fall, true, FPS), torch.full((28,), 9.81 / 24).double())
+    # A body that falls as a whole does so with its hips: nothing is left in the camera frame.
+    assert metrics.accel_cam_m_s2(true + fall[:, 5:6], true, FPS).max() < 1e-9
 
 
 def test_only_standing_feet_can_slide():
@@ -250,6 +253,8 @@ def test_score_in_the_camera_frame_uses_each_sides_own_camera():
     assert found["ate_mm"] < 1e-6 and found["camera_rotation_deg"] < 1e-5
     assert found["mpjpe_mm"] == found["mpvpe_mm"] == pytest.approx(naive_mean(x.numpy(), y.numpy()))
     assert found["g_mpvpe_mm"] == found["g_mpjpe_mm"]
+    scaled = score(replace(moved, translation_w2c=3 * y[:, 1]), true, FPS)
+    assert scaled["ate_mm"] > 10 and scaled["ate_s_mm"] < 1e-6
     assert len(found) == 22
 
 
