@@ -79,6 +79,14 @@ def test_show_without_observation_and_with_empty_diagnostics(tmp_path, walk):
     assert len(decode(folder / "overlay.mp4")) == 9
 
 
+def test_an_observation_in_the_folder_is_used(tmp_path, walk):
+    result, observation = walk
+    folder = result.write(tmp_path / "result")
+    observation.cut(0, 5).save(folder / "observation.npz")
+    with pytest.raises(DiffoptError, match="has 5 frames but the result has 9"):
+        show(folder)
+
+
 @pytest.mark.parametrize(
     "broken",
     [

@@ -29,7 +29,8 @@ def show(
     Args:
         result_folder: what a fit left behind.
         video: the video it was fitted to; without it, the film shows the 2D keypoints on a blank.
-        observation: what the fit started from: gives the 2D keypoints, and the truth where it is known.
+        observation: what the fit started from: gives the 2D keypoints, and the truth where it is known; None takes the
+            folder's `observation.npz`, if there is one.
         body: the body that the result's `betas` belong to; None takes the free body.
         start_frame: the video's frame at which the result begins.
 
@@ -41,6 +42,9 @@ def show(
     """
     result_folder = Path(result_folder)
     result = Result.load(result_folder)
+    kept = result_folder / "observation.npz"
+    if observation is None and kept.is_file():
+        observation = Observation.load(kept)
     scene = Scene(result, _body_of(result, body, result_folder), observation)
     pictures = None
     if video is not None:
