@@ -20,7 +20,8 @@ from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.prior import smpl_features
-from diffopt.prior.augment import Windows, correlated_noise, gather
+from diffopt.prior.augment import Windows, gather
+from diffopt.prior.corruption import correlated_noise
 from diffopt.prior.kinematics import TOES, hold_still, kinematic_velocity, lock_feet, planted_foot, stance_toe
 from diffopt.prior.mocap import MotionClip, read_motions
 from diffopt.prior.prior import MotionPrior, load_prior

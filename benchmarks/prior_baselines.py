@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from diffopt.prior import smpl_features
 from diffopt.prior.augment import Windows
-from diffopt.prior.mocap import MotionClip
+from diffopt.prior.mocap import AVERAGE_OFFSETS, MotionClip
 from diffopt.prior.smpl_features import SLICES, features_from_motion
 from diffopt.prior.windows import MotionWindows, WindowKinds, WindowRecipe
 
@@ -18,7 +18,7 @@ REACH = 3
 
 
 def training_windows(clips: list[MotionClip]) -> MotionWindows:
-    return MotionWindows(clips, WindowRecipe(fps=FPS, kinds=WindowKinds(idle=0.1)), None, 1)
+    return MotionWindows(clips, WindowRecipe(fps=FPS, kinds=WindowKinds(idle=0.1)), AVERAGE_OFFSETS, None, 1)
 
 
 def feet(features: Tensor) -> Tensor:

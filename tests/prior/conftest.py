@@ -4,6 +4,7 @@ import pytest
 import roma
 import torch
 
+from diffopt.prior.augment import Windows
 from diffopt.prior.mocap import AVERAGE_OFFSETS, pose
 
 FPS = 20.0
@@ -12,6 +13,17 @@ FPS = 20.0
 @pytest.fixture
 def random_motion():
     return make_random_motion
+
+
+@pytest.fixture
+def windows(random_motion):
+    def make(batch: int = 3, frames: int = 20) -> Windows:
+        motions = [random_motion(frames, seed, torch.float32) for seed in range(batch)]
+        rotations, roots = torch.stack([each[0] for each in motions]), torch.stack([each[1] for each in motions])
+        exists = torch.ones(batch, frames, dtype=torch.bool)
+        return Windows(rotations, roots, AVERAGE_OFFSETS.repeat(batch, 1, 1), exists)
+
+    return make
 
 
 def make_random_motion(frames: int = 30, seed: int = 0, dtype=torch.float64):

@@ -1,21 +1,9 @@
-import pytest
 import roma
 import torch
 
 from diffopt.prior import augment
-from diffopt.prior.augment import Augmentation, PoseNoise, Windows
+from diffopt.prior.augment import Augmentation
 from diffopt.prior.mocap import AVERAGE_OFFSETS, MotionClip
-
-
-@pytest.fixture
-def windows(random_motion):
-    def make(batch: int = 3, frames: int = 20) -> Windows:
-        motions = [random_motion(frames, seed, torch.float32) for seed in range(batch)]
-        rotations, roots = torch.stack([each[0] for each in motions]), torch.stack([each[1] for each in motions])
-        exists = torch.ones(batch, frames, dtype=torch.bool)
-        return Windows(rotations, roots, AVERAGE_OFFSETS.repeat(batch, 1, 1), exists)
-
-    return make
 
 
 def test_mirror_swaps_sides_and_undoes_itself(windows):
@@ -62,6 +50,24 @@ def test_another_rest_pose_moves_no_joint(windows):
     assert (other.rotations[:, :, 1:] - motion.rotations[:, :, 1:]).abs().max() > 0.1
 
 
+def test_another_skeleton_is_reached_and_the_legs_stay_where_they_were(windows):
+    motion = windows()
+    target = AVERAGE_OFFSETS + 0.03 * torch.randn(22, 3, generator=torch.Generator().manual_seed(2))
+    target[0] = 0
+
+    untouched = augment.approach_skeleton(motion, target, torch.zeros(3))
+    there = augment.approach_skeleton(motion, target, torch.ones(3))
+
+    torch.testing.assert_close(untouched.joints(), motion.joints())
+    legs = augment.LEGS
+    torch.testing.assert_close(there.joints()[:, :, legs], motion.joints()[:, :, legs], atol=1e-5, rtol=0)
+    reached = torch.nn.functional.cosine_similarity(there.offsets, target.expand(3, 22, 3), dim=-1)
+    limbs = [joint for joint in range(1, 22) if joint not in augment.HIPS]
+    assert reached[:, limbs].min() > 0.99999
+    size = there.offsets[:, [9, 12, 18]] / target[[9, 12, 18]]
+    torch.testing.assert_close(size, size[:, :1, :1].expand_as(size))
+
+
 def test_tilt_is_rigid_and_small(windows):
     motion = windows()
 
@@ -87,52 +93,3 @@ def test_gather_resamples_at_another_speed_and_marks_the_end(random_motion):
     between = roma.rotmat_geodesic_distance(cut.rotations[0, 1], rotations[5])
     whole = roma.rotmat_geodesic_distance(rotations[5], rotations[6])
     torch.testing.assert_close(between, 0.25 * whole, atol=1e-3, rtol=0)
-
-
-def test_correlated_noise_has_unit_variance_and_its_own_width():
-    seconds = torch.tensor([0.05, 0.4])
-
-    noise = augment.correlated_noise(2, 400, 60, seconds, 20.0, torch.Generator().manual_seed(0))
-
-    assert ((noise.square().mean(dim=(1, 2)) - 1).abs() < 0.15).all()
-    # White noise under a Gaussian of width s is correlated as exp(-(t / 2s)^2).
-    after = (noise[:, 4:] * noise[:, :-4]).mean(dim=(1, 2))
-    expected = torch.exp(-((0.2 / (2 * seconds)) ** 2))
-    assert ((after - expected).abs() < 0.12).all()
-
-
-def test_corruption_has_the_size_it_is_given(windows):
-    motion = windows(batch=200, frames=30)
-    noise = PoseNoise(share=1.0, joint_deg=6.0, root_deg=3.0, bias_deg=0.0, jitter_deg=0.0, occlusion=0.0)
-
-    seen = augment.corrupt(motion, noise, 20.0, torch.Generator().manual_seed(0))
-
-    error = roma.rotmat_geodesic_distance(seen.rotations, motion.rotations).rad2deg()
-    # Sizes are uniform between none and twice the mean: the mean square is 4/3 of the mean's.
-    expected = (4 / 3) ** 0.5
-    assert abs(error[:, :, 1:].square().mean().sqrt() / (6.0 * expected) - 1) < 0.1
-    assert abs(error[:, :, 0].square().mean().sqrt() / (3.0 * expected) - 1) < 0.15
-
-
-def test_clean_windows_stay_clean(windows):
-    motion = windows()
-
-    seen = augment.corrupt(motion, PoseNoise(share=0.0), 20.0, torch.Generator().manual_seed(0))
-
-    torch.testing.assert_close(seen.rotations, motion.rotations)
-    torch.testing.assert_close(seen.root, motion.root)
-
-
-def test_hidden_limbs_stand_still(windows):
-    motion = windows(batch=40)
-    everything = torch.ones(40, dtype=torch.bool)
-
-    seen = augment.hide_limbs(
-        motion.rotations, everything, PoseNoise(occlusion=1.0), 20.0, torch.Generator().manual_seed(0)
-    )
-
-    changed = (seen != motion.rotations).flatten(3).any(dim=3)
-    assert not changed[:, :, [0, 3, 6, 9, 12, 15]].any()
-    assert changed[:, :, 4].any(dim=1).float().mean() > 0.7
-    repeated = (seen[:, 1:, 4] == seen[:, :-1, 4]).flatten(2).all(dim=2)
-    assert (repeated | ~changed[:, 1:, 4]).all()

@@ -16,7 +16,9 @@ def clips(random_motion):
 
 
 def test_kinds_are_drawn_as_often_as_told_whatever_their_length(clips):
-    windows = MotionWindows(clips, WindowRecipe(shortest=8, kinds=WindowKinds(idle=0.1, locomotion=0.6, run=0.3)), 1, 0)
+    windows = MotionWindows(
+        clips, WindowRecipe(shortest=8, kinds=WindowKinds(idle=0.1, locomotion=0.6, run=0.3)), AVERAGE_OFFSETS, 1, 0
+    )
 
     weights = dict(zip([clip.name for clip in windows.clips], windows.weights.tolist(), strict=True))
 
@@ -28,8 +30,8 @@ def test_kinds_are_drawn_as_often_as_told_whatever_their_length(clips):
 def test_windows_are_finite_repeatable_and_mark_what_exists(clips):
     recipe = WindowRecipe(longest=40, shortest=8, batch_size=16)
 
-    batches = list(MotionWindows(clips, recipe, 3, seed=5))
-    again = list(MotionWindows(clips, recipe, 3, seed=5))
+    batches = list(MotionWindows(clips, recipe, AVERAGE_OFFSETS, 3, seed=5))
+    again = list(MotionWindows(clips, recipe, AVERAGE_OFFSETS, 3, seed=5))
 
     assert len(batches) == 3
     for (clean, seen, valid), (clean_again, _, _) in zip(batches, again, strict=True):
@@ -43,7 +45,9 @@ def test_windows_are_finite_repeatable_and_mark_what_exists(clips):
 
 
 def test_normalised_windows_have_unit_size_per_block(clips):
-    batches = list(MotionWindows(clips, WindowRecipe(longest=40, shortest=8, batch_size=16), 4, seed=5))
+    batches = list(
+        MotionWindows(clips, WindowRecipe(longest=40, shortest=8, batch_size=16), AVERAGE_OFFSETS, 4, seed=5)
+    )
 
     mean, scale = normalisation(batches)
 
@@ -56,4 +60,4 @@ def test_normalised_windows_have_unit_size_per_block(clips):
 
 def test_clips_that_are_too_short_are_refused(clips):
     with pytest.raises(ValueError, match="None of 4 clips"):
-        MotionWindows(clips, WindowRecipe(shortest=500), 1, 0)
+        MotionWindows(clips, WindowRecipe(shortest=500), AVERAGE_OFFSETS, 1, 0)

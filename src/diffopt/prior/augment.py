@@ -1,7 +1,6 @@
-"""Augmentation of motion windows: changes that leave a motion true, and the errors that estimates of it have.
+"""Augmentation of motion windows: other bodies, sides, speeds, floors. Planted feet stay planted.
 
-Everything works on a batch of windows at once. The changes of `augment` leave a true motion true: planted feet stay
-planted. `corrupt` leaves the truth: it makes a motion look like a per-frame estimate of itself.
+Everything works on a batch of windows at once. `corruption` has the changes that do not leave a motion true.
 """
 
 import math
@@ -9,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import roma
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS, JOINT_INDEX, JOINT_NAMES, PARENTS
@@ -64,35 +63,14 @@ class Augmentation:
     stature: float = 0.07
     limb: float = 0.05
     """Relative change of the whole body, and of legs, trunk and arms apart."""
+    fitted_body: float = 0.7
+    """Part of the windows that go some way towards the skeleton of the body that will be fitted."""
     bone_m: float = 0.008
     """Change of each single bone outside the legs, and of where the pelvis joint sits over the hips, metres."""
     rest_deg: float = 4.0
     """Turn of each joint's frame: skeletons differ in what they call the rest pose."""
     tilt_deg: float = 0.7
     """Tilt of the floor."""
-
-
-@dataclass
-class PoseNoise:
-    """Errors of a per-frame estimate. Each window draws its own size between 0 and twice the mean given here."""
-
-    share: float = 0.6
-    """Part of the windows that are corrupted; the others stay clean."""
-    joint_deg: float = 6.0
-    root_deg: float = 3.0
-    """Slowly varying error of every joint, and of the root's orientation: length of the rotation vector, RMS."""
-    bias_deg: float = 3.0
-    """Constant error of every joint."""
-    jitter_deg: float = 0.7
-    """Error that is new in every frame."""
-    fastest_seconds: float = 0.1
-    slowest_seconds: float = 0.8
-    """Width of the kernel that correlates the error in time, drawn between these two."""
-    occlusion: float = 0.25
-    occlusion_seconds: float = 0.8
-    """Chance that a limb stands still in its hidden span of a window, and the longest such span."""
-    velocity: float = 0.3
-    """Error of the root's velocity: relative in size, and as much in metres per second added to it."""
 
 
 def gather(
@@ -167,17 +145,54 @@ def reshape_body(windows: Windows, augmentation: Augmentation, generator: torch.
     return replace(windows, root=root, offsets=offsets + free)
 
 
-def turn_rest_pose(windows: Windows, augmentation: Augmentation, generator: torch.Generator | None = None) -> Windows:
-    """Describe the same motion from another rest pose: every joint's frame is turned, no joint moves in space."""
-    batch = len(windows.root)
-    angle = math.radians(augmentation.rest_deg) / math.sqrt(3)
-    turn = roma.rotvec_to_rotmat(angle * torch.randn(batch, BODY_JOINTS, 3, generator=generator))
-    # The root's frame is the body's heading and tilt itself; the pelvis keeps it.
-    turn[:, 0] = torch.eye(3)
+def describe_anew(windows: Windows, turn: Float[Tensor, "B 22 3 3"]) -> Windows:
+    """Describe the same motion from another rest pose: every joint's frame is turned, no joint moves in space.
+
+    The root's frame is the body's heading and tilt itself; its `turn` must be the identity.
+    """
     parents = [0, *PARENTS[1:BODY_JOINTS]]
     offsets = (turn[:, parents].mT @ windows.offsets[..., None]).squeeze(-1)
     rotations = turn[:, None, parents].mT @ windows.rotations @ turn[:, None]
     return replace(windows, rotations=rotations, offsets=offsets)
+
+
+def turn_rest_pose(windows: Windows, augmentation: Augmentation, generator: torch.Generator | None = None) -> Windows:
+    """Describe each window from a rest pose of its own."""
+    batch = len(windows.root)
+    angle = math.radians(augmentation.rest_deg) / math.sqrt(3)
+    rotvec = angle * torch.randn(batch, BODY_JOINTS, 3, generator=generator)
+    rotvec[:, 0] = 0
+    return describe_anew(windows, roma.rotvec_to_rotmat(rotvec))
+
+
+def approach_skeleton(windows: Windows, target: Float[Tensor, "22 3"], share: Float[Tensor, " B"]) -> Windows:
+    """Bring each window part of the way, `share` from 0 to 1, to another skeleton.
+
+    Skeletons disagree on how legs and arms point at rest, and on where the pelvis joint lies over the hips. Limbs are
+    described anew (they move nowhere); bones above the hips change; the pelvis joint, and the path with it, moves along
+    the mid-plane. So feet stand where they stood.
+    """
+    children = [[c for c in range(BODY_JOINTS) if PARENTS[c] == joint] for joint in range(BODY_JOINTS)]
+    single = [joint for joint in range(1, BODY_JOINTS) if len(children[joint]) == 1]
+    bones = [children[joint][0] for joint in single]
+    here = torch.nn.functional.normalize(windows.offsets[:, bones], dim=-1)
+    there = torch.nn.functional.normalize(target[bones], dim=-1).expand_as(here)
+    axis = torch.linalg.cross(here, there)
+    sine = axis.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    angle = torch.atan2(sine, (here * there).sum(dim=-1, keepdim=True))
+    rotvec = torch.zeros_like(windows.offsets)
+    rotvec[:, single] = -share[:, None, None] * angle * axis / sine
+    windows = describe_anew(windows, roma.rotvec_to_rotmat(rotvec))
+
+    offsets = windows.offsets.clone()
+    size = offsets[:, LEGS].norm(dim=-1).sum(dim=-1) / target[LEGS].norm(dim=-1).sum()
+    wanted = size[:, None, None] * target
+    upper = TRUNK + ARMS
+    offsets[:, upper] = torch.lerp(offsets[:, upper], wanted[:, upper], share[:, None, None])
+    shift = share[:, None] * (wanted[:, HIPS] - offsets[:, HIPS]).mean(dim=1) * torch.tensor([0.0, 1.0, 1.0])
+    offsets[:, HIPS] = offsets[:, HIPS] + shift[:, None]
+    root = windows.root - (windows.rotations[:, :, 0] @ shift[:, None, :, None]).squeeze(-1)
+    return replace(windows, root=root, offsets=offsets)
 
 
 def tilt_floor(windows: Windows, augmentation: Augmentation, generator: torch.Generator | None = None) -> Windows:
@@ -191,80 +206,20 @@ def tilt_floor(windows: Windows, augmentation: Augmentation, generator: torch.Ge
     return replace(windows, rotations=rotations, root=(windows.root - pivot) @ tilt.mT + pivot)
 
 
-def augment(windows: Windows, augmentation: Augmentation, generator: torch.Generator | None = None) -> Windows:
-    """Mirror half of the windows, change bodies, rest poses and floors. Speed is drawn before, by `gather`."""
-    windows = mirror(windows, torch.rand(len(windows.root), generator=generator) < 0.5)
+def augment(
+    windows: Windows,
+    augmentation: Augmentation,
+    skeleton: Float[Tensor, "22 3"],
+    generator: torch.Generator | None = None,
+) -> Windows:
+    """Mirror half of the windows, change bodies, rest poses and floors. Speed is drawn before, by `gather`.
+
+    `skeleton` is that of the body which will be fitted, metres: windows go up to all of the way towards it.
+    """
+    batch = len(windows.root)
+    windows = mirror(windows, torch.rand(batch, generator=generator) < 0.5)
+    share = torch.rand(batch, generator=generator) * (torch.rand(batch, generator=generator) < augmentation.fitted_body)
+    windows = approach_skeleton(windows, skeleton, share.sqrt())
     windows = reshape_body(windows, augmentation, generator)
     windows = turn_rest_pose(windows, augmentation, generator)
     return tilt_floor(windows, augmentation, generator)
-
-
-def correlated_noise(
-    batch: int,
-    frames: int,
-    channels: int,
-    seconds: Float[Tensor, " B"],
-    fps: float,
-    generator: torch.Generator | None = None,
-) -> Float[Tensor, "B T C"]:
-    """Gaussian noise of unit variance, smooth in time: white noise under a Gaussian kernel `seconds` wide."""
-    # Twice the length, so that the ends of the circular convolution do not meet.
-    padded = 2 * frames
-    frequency = torch.fft.rfftfreq(padded, 1 / fps)
-    response = torch.exp(-0.5 * (2 * math.pi * frequency * seconds[:, None]) ** 2)
-    full = torch.cat((response, response[:, 1 : (padded + 1) // 2].flip(1)), dim=1)
-    response = response / full.square().mean(dim=1, keepdim=True).sqrt()
-    white = torch.randn(batch, padded, channels, generator=generator)
-    return torch.fft.irfft(torch.fft.rfft(white, dim=1) * response[..., None], n=padded, dim=1)[:, :frames]
-
-
-def corrupt(windows: Windows, noise: PoseNoise, fps: float, generator: torch.Generator | None = None) -> Windows:
-    """What a per-frame estimator would have made of the motion; `noise.share` says how many windows it touches.
-
-    Rotations get a constant, a slow and a fast error and hidden limbs, the path another speed and a slow drift.
-    """
-    batch, frames = windows.valid.shape
-    chosen = torch.rand(batch, generator=generator) < noise.share
-    size = chosen * 2 * torch.rand(batch, generator=generator)
-    spread = math.log(noise.slowest_seconds / noise.fastest_seconds)
-    seconds = noise.fastest_seconds * torch.exp(spread * torch.rand(batch, generator=generator))
-    per_joint = torch.full((BODY_JOINTS, 1), math.radians(noise.joint_deg))
-    per_joint[0] = math.radians(noise.root_deg)
-    slow = correlated_noise(batch, frames, BODY_JOINTS * 3, seconds, fps, generator)
-    error = slow.reshape(batch, frames, BODY_JOINTS, 3) * per_joint
-    constant = torch.randn(batch, 1, BODY_JOINTS, 3, generator=generator) * math.radians(noise.bias_deg)
-    constant = constant * per_joint / per_joint.max()
-    jitter = torch.randn(batch, frames, BODY_JOINTS, 3, generator=generator) * math.radians(noise.jitter_deg)
-    rotvec = size[:, None, None, None] / math.sqrt(3) * (error + constant + jitter)
-    rotations = hide_limbs(windows.rotations, chosen, noise, fps, generator) @ roma.rotvec_to_rotmat(rotvec)
-
-    step = torch.diff(windows.root, dim=1)
-    drift = correlated_noise(batch, frames - 1, 3, seconds, fps, generator) * (noise.velocity / fps)
-    gain = torch.exp(size[:, None, None] * noise.velocity * torch.randn(batch, 1, 1, generator=generator))
-    path = torch.cumsum(gain * step + size[:, None, None] * drift, dim=1)
-    root = torch.cat((windows.root[:, :1], windows.root[:, :1] + path), dim=1)
-    # Height is not dead reckoned: an estimate stands on the floor, give or take.
-    root[..., 1] = windows.root[..., 1] + size[:, None] * 0.03 * torch.randn(batch, 1, generator=generator)
-    return replace(windows, rotations=rotations, root=root)
-
-
-def hide_limbs(
-    rotations: Float[Tensor, "B T 22 3 3"],
-    chosen: Bool[Tensor, " B"],
-    noise: PoseNoise,
-    fps: float,
-    generator: torch.Generator | None = None,
-) -> Float[Tensor, "B T 22 3 3"]:
-    """Freeze limbs for a while, as estimators do with what they cannot see."""
-    batch, frames = rotations.shape[:2]
-    longest = max(1, round(noise.occlusion_seconds * fps))
-    time = torch.arange(frames).expand(batch, frames)
-    rotations = rotations.clone()
-    for limb in LIMBS:
-        hidden = chosen & (torch.rand(batch, generator=generator) < noise.occlusion)
-        start = torch.randint(frames, (batch, 1), generator=generator)
-        stop = start + torch.randint(1, longest + 1, (batch, 1), generator=generator)
-        source: Int[Tensor, "B T"] = torch.where(hidden[:, None] & (time >= start) & (time < stop), start, time)
-        joints = [JOINT_INDEX[name] for name in limb]
-        rotations[:, :, joints] = rotations[torch.arange(batch)[:, None], source][:, :, joints]
-    return rotations

@@ -16,6 +16,8 @@ from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from diffopt.body.model import load_body
+from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.mocap import MotionClip, read_motions
 from diffopt.prior.prior import MotionPrior, PriorDescription
@@ -55,6 +57,8 @@ class PriorTraining:
     """File or folder with motion capture: the project's pack or AMASS."""
     out: str = "prior"
     """Folder for checkpoints, curves and the finished `prior.safetensors`. A run that stopped here goes on."""
+    body: str = "free"
+    """Whose skeleton the windows approach: `free` or the path of a user's own SMPL file."""
     validation: dict[str, str] = field(default_factory=dict)
     """Subjects kept out for validation, by what they stand for."""
     excluded: dict[str, str] = field(default_factory=dict)
@@ -216,8 +220,9 @@ def train(config: PriorTraining) -> Path:
     # A run that goes on draws new windows, not the first ones again.
     done = torch.load(unfinished, map_location="cpu", weights_only=True)["global_step"] if unfinished.is_file() else 0
     recipe = config.windows
-    windows = MotionWindows(training, recipe, None, config.seed + done)
-    held_out = MotionWindows(validation, recipe, config.validation_batches, config.seed + VALIDATION_SEED)
+    skeleton = load_body(config.body).skeleton(torch.zeros(10)).detach()[:BODY_JOINTS]
+    windows = MotionWindows(training, recipe, skeleton, None, config.seed + done)
+    held_out = MotionWindows(validation, recipe, skeleton, config.validation_batches, config.seed + VALIDATION_SEED)
     size = DenoiserSize(**asdict(config.network))
     prior = MotionPrior(PriorDescription(size, config.num_steps, recipe.longest, recipe.fps, config.trained_on))
     generator = torch.Generator().manual_seed(config.seed)

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from diffopt.prior.augment import Augmentation, PoseNoise, augment, corrupt, gather
+from diffopt.prior.augment import Augmentation, augment, gather
+from diffopt.prior.corruption import PoseNoise, corrupt
 from diffopt.prior.mocap import MotionClip
 from diffopt.prior.smpl_features import FEATURE_SIZE, SLICES, features_from_motion
 
@@ -56,17 +57,25 @@ class MotionWindows(IterableDataset):
     Args:
         clips: where windows are cut from.
         recipe: how.
+        skeleton: rest skeleton of the body that will be fitted, metres.
         batches: after how many batches to stop; without it, never.
         seed: of all draws; the same seed gives the same batches.
     """
 
-    def __init__(self, clips: list[MotionClip], recipe: WindowRecipe, batches: int | None, seed: int) -> None:
+    def __init__(
+        self,
+        clips: list[MotionClip],
+        recipe: WindowRecipe,
+        skeleton: Float[Tensor, "22 3"],
+        batches: int | None,
+        seed: int,
+    ) -> None:
         self.clips = [clip for clip in clips if clip.seconds * recipe.fps >= recipe.shortest + 1]
         if not self.clips:
             raise ValueError(
                 f"None of {len(clips)} clips lasts {recipe.shortest} frames at {recipe.fps} Hz. Set a lower `shortest`."
             )
-        self.recipe, self.batches, self.seed = recipe, batches, seed
+        self.recipe, self.skeleton, self.batches, self.seed = recipe, skeleton, batches, seed
         weights = torch.tensor([math.sqrt(clip.seconds) for clip in self.clips])
         for kind, share in asdict(recipe.kinds).items():
             rows = torch.tensor([clip.kind == kind for clip in self.clips])
@@ -94,7 +103,8 @@ class MotionWindows(IterableDataset):
             frames = int(torch.randint(recipe.shortest + 1, frames, (), generator=generator))
         room = torch.tensor([clip.seconds - 1 / clip.fps for clip in clips]) - speeds * (frames - 1) / recipe.fps
         starts = torch.rand(recipe.batch_size, generator=generator) * room.clamp(min=0)
-        windows = augment(gather(clips, starts, speeds, frames, recipe.fps), recipe.augmentation, generator)
+        windows = gather(clips, starts, speeds, frames, recipe.fps)
+        windows = augment(windows, recipe.augmentation, self.skeleton, generator)
         seen = corrupt(windows, recipe.noise, recipe.fps, generator)
         clean, corrupted = (
             features_from_motion(each.rotations, each.joints(), recipe.fps, each.valid) for each in (windows, seen)
