@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from diffopt.body.model import load_body
 from diffopt.data.front_end_errors import DETECTORS
 from diffopt.data.gravity import floor_height, rotation_to_up, up_from_bodies, up_from_planted_feet
-from diffopt.data.initial import initial_state
+from diffopt.data.initial import initial_state, observed_bodies
 from diffopt.data.synthetic import simulate_observation, synthetic_walk
 from diffopt.data.trajectory import Evidence, solve_root_path
 from diffopt.evaluation.truth import TruthScore
@@ -103,7 +103,7 @@ def test_path_and_scale_equal_a_general_least_squares_solver():
 
 
 def test_clean_walk_comes_out_as_it_was(body, clean_walk):
-    state = initial_state(clean_walk, body)
+    state = initial_state(clean_walk, body, observed_bodies(clean_walk))
     metrics = TruthScore(clean_walk, body)(state.motion, state.cameras, state.betas)
     assert metrics["g_mpjpe_mm"] < 60
     assert metrics["rte_percent"] < 2
@@ -114,7 +114,7 @@ def test_clean_walk_comes_out_as_it_was(body, clean_walk):
 
 def test_camera_and_body_keep_their_relation(body, clean_walk):
     """Composition moves both: seen from the camera the composed body is where it was given."""
-    state = initial_state(clean_walk, body)
+    state = initial_state(clean_walk, body, observed_bodies(clean_walk))
     composed = body.joints(state.composed.body_pose, state.composed.global_orient, state.composed.transl, state.betas)
     seen = composed @ state.cameras.rotation_w2c.mT + state.cameras.translation_w2c[:, None]
     given = body.joints(
@@ -131,7 +131,7 @@ def test_given_gravity_and_metric_scale_are_kept(body, clean_walk):
 
     down = np.array([0.1, 1.0, -0.2])
     told = replace(clean_walk, gravity_w=down, camera_scale="metric")
-    state = initial_state(told, body)
+    state = initial_state(told, body, observed_bodies(told))
     assert state.findings["camera_scale"] == 1.0 and state.findings["gravity_correction_deg"] == 0.0
     # A camera's rotation takes world axes to camera axes, so the down direction is seen alike in both worlds.
     before = told.rotation_w2c[3] @ (down / np.linalg.norm(down))

@@ -4,8 +4,8 @@ import pytest
 import roma
 import torch
 
-from diffopt.geometry.cameras import camera_centers
-from diffopt.motion.correction import CameraCorrection, Cameras
+from diffopt.geometry.cameras import Cameras, camera_centers
+from diffopt.motion.correction import CameraCorrection
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from diffopt.body.keypoints import KEYPOINT_SETS
 from diffopt.data.front_end_errors import FrontEndErrors, spans_of_events
-from diffopt.data.virtual_camera import Cameras, correlated_noise
+from diffopt.data.virtual_camera import FilmedCameras, correlated_noise
 from diffopt.geometry.cameras import to_camera, to_pixels
 
 
@@ -15,7 +15,7 @@ def detect_keypoints(
     landmarks: Float[Tensor, "T 47 3"],
     keypoint_set: str,
     regressor: Float[Tensor, "K 47"],
-    camera: Cameras,
+    camera: FilmedCameras,
     fps: float,
     errors: FrontEndErrors,
     valid: Bool[Tensor, "T"],

@@ -15,7 +15,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from diffopt.body.model import BodyModel
-from diffopt.data.virtual_camera import Cameras, correlated_noise
+from diffopt.data.virtual_camera import FilmedCameras, correlated_noise
 from diffopt.geometry.cameras import to_camera
 from diffopt.motion.motion import Motion
 
@@ -130,7 +130,7 @@ def estimate_body(
     body: BodyModel,
     motion: Motion,
     betas: Float[Tensor, "10"],
-    camera: Cameras,
+    camera: FilmedCameras,
     focal_ratio: Float[Tensor, "T"],
     fps: float,
     errors: FrontEndErrors,
@@ -177,7 +177,9 @@ def _height(body: BodyModel, betas: Float[Tensor, "10"]) -> float:
     return float(vertical.max() - vertical.min())
 
 
-def estimate_camera(camera: Cameras, fps: float, errors: FrontEndErrors, random: Generator) -> tuple[Cameras, float]:
+def estimate_camera(
+    camera: FilmedCameras, fps: float, errors: FrontEndErrors, random: Generator
+) -> tuple[FilmedCameras, float]:
     """The camera as SLAM gives it: the world is the first frame's camera, in a scale of its own, and it drifts.
 
     Returns:

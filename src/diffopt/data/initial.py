@@ -18,7 +18,7 @@ from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.data.gravity import floor_height, rotation_to_up, up_from_bodies, up_from_planted_feet
 from diffopt.data.observation import Observation
 from diffopt.data.trajectory import RootPath, solve_root_path
-from diffopt.motion.correction import Cameras
+from diffopt.geometry.cameras import Cameras
 from diffopt.motion.motion import Motion
 
 FOOT_POINTS: list[int] = [LANDMARK_NAMES.index(name) for points in FOOT_LANDMARKS.values() for name in points]
@@ -46,21 +46,27 @@ class InitialState:
     """Scale, its error, the angle by which gravity was corrected, and so on, for the diagnostics."""
 
 
-def initial_state(observation: Observation, body: BodyModel) -> InitialState:
-    """Bring the initial bodies and the camera of an observation into one metric, gravity-aligned world.
+def observed_bodies(observation: Observation) -> Motion:
+    """The initial bodies of an observation, in the camera frame of each frame."""
+    return Motion.from_axis_angle(
+        torch.as_tensor(observation.body_pose).float(),
+        torch.as_tensor(observation.global_orient_c).float(),
+        torch.as_tensor(observation.transl_c).float(),
+    )
+
+
+def initial_state(observation: Observation, body: BodyModel, body_c: Motion) -> InitialState:
+    """Bring bodies in the camera frame and the camera of an observation into one metric, gravity-aligned world.
 
     Args:
-        observation: a checked observation.
+        observation: a checked observation, for its camera and what is known of it.
         body: the body that its betas belong to.
+        body_c: the bodies, in the camera frame of each frame: the observed ones, or ones refined since.
 
     Returns:
         The state that a fit starts from.
     """
-    pose = torch.as_tensor(observation.body_pose).float()
-    orient_c = torch.as_tensor(observation.global_orient_c).float()
-    transl_c = torch.as_tensor(observation.transl_c).float()
     betas = torch.as_tensor(observation.betas).float()
-    body_c = Motion.from_axis_angle(pose, orient_c, transl_c)
     landmarks_c = body.landmarks(body_c.body_pose, body_c.global_orient, body_c.transl, betas).double().numpy()
     rotation = observation.rotation_w2c.astype(np.float64)
     translation = observation.translation_w2c.astype(np.float64)

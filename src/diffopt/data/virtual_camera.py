@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from diffopt.errors import DiffoptError
-from diffopt.geometry.cameras import look_at
+from diffopt.geometry.cameras import Cameras, look_at
 
 CAMERA_MOVES: tuple[str, ...] = ("static", "pan", "follow", "orbit", "dolly")
 
@@ -28,13 +28,9 @@ _SWAY_RAD = math.radians(0.8)
 
 
 @dataclass(frozen=True)
-class Cameras:
-    """A camera over T frames: OpenCV axes, world-to-camera, metres and pixels; float64."""
+class FilmedCameras(Cameras):
+    """A camera over T frames, float64, and the size of its images."""
 
-    rotation_w2c: Float[Tensor, "T 3 3"]
-    translation_w2c: Float[Tensor, "T 3"]
-    focal_px: Float[Tensor, "T"]
-    center_px: Float[Tensor, "T 2"]
     image_size_px: tuple[int, int]
 
 
@@ -51,8 +47,8 @@ def correlated_noise(random: Generator, frames: int, width: int, correlation_fra
 
 def film(
     move: str, pelvis: Float[Tensor, "T 3"], fps: float, image_size_px: tuple[int, int], random: Generator
-) -> Cameras:
-    """Cameras that film a person.
+) -> FilmedCameras:
+    """FilmedCameras that film a person.
 
     `static` and `pan` stand and see the whole path; `dolly` rolls along it with a fixed aim; `orbit` circles around the
     person; `follow` walks along, hand-held. Moving cameras come after the person with an operator's delay.
@@ -102,7 +98,7 @@ def film(
         target = target + near * _SWAY_RAD * correlated_noise(random, frames, 3, 0.3 * fps)
     rotation, translation = look_at(eye.expand(frames, 3), target.expand(frames, 3))
     center = torch.tensor([width / 2, image_size_px[1] / 2], dtype=torch.float64)
-    return Cameras(
+    return FilmedCameras(
         rotation,
         translation,
         torch.full((frames,), focal, dtype=torch.float64),

@@ -8,7 +8,7 @@ from diffopt.body.model import BodyModel
 from diffopt.data.initial import FOOT_POINTS
 from diffopt.data.observation import Observation
 from diffopt.evaluation.metrics import Track, score
-from diffopt.motion.correction import Cameras
+from diffopt.geometry.cameras import Cameras
 from diffopt.motion.motion import Motion
 
 

@@ -1,27 +1,20 @@
 """What one optimizer step sees of a sequence."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from diffopt.body.keypoints import keypoint_regressor
-from diffopt.data.initial import InitialState
 from diffopt.data.observation import Observation
-from diffopt.motion.correction import Cameras
-from diffopt.motion.motion import Motion
 
 
 @dataclass(frozen=True)
 class SequenceBatch:
-    """One observed sequence as tensors on the fit's device, in the fit's world (y up, metres, floor y = 0)."""
+    """What was observed of one sequence, as tensors on the fit's device."""
 
     fps: float
-    initial: Motion
-    cameras: Cameras
-    """The given camera in the world of the fit."""
     betas: Float[Tensor, "10"]
     trust: Float[Tensor, "T"]
     """Trust in the initial motion, 0 to 1."""
@@ -43,35 +36,30 @@ class SequenceBatch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "SequenceBatch":
         """The batch on another device."""
-        return SequenceBatch(**{field.name: _to(getattr(self, field.name), device) for field in fields(self)})
+        moved = {
+            field.name: value.to(device, non_blocking=non_blocking)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)
 
 
-def _to(value: Any, device: torch.device | str) -> Any:
-    if isinstance(value, Tensor):
-        return value.to(device)
-    if isinstance(value, (Motion, Cameras)):
-        return type(value)(**{field.name: getattr(value, field.name).to(device) for field in fields(value)})
-    return value
-
-
-def sequence_batch(observation: Observation, state: InitialState, min_confidence: float) -> SequenceBatch:
-    """Put an observation and its initial state into one batch.
+def sequence_batch(observation: Observation, min_confidence: float) -> SequenceBatch:
+    """Put an observation into a batch.
 
     Args:
         observation: the sequence as it was observed.
-        state: its bodies and cameras in the world of the fit.
         min_confidence: keypoints trusted less than this are left out.
     """
     regressor = keypoint_regressor(observation.keypoint_set)
+    trust = torch.as_tensor(observation.frame_valid).float()
     confidence = torch.as_tensor(observation.confidence).float() * (regressor.sum(dim=1) > 0)
-    confidence = torch.where(confidence >= min_confidence, confidence, 0.0) * state.trust[:, None]
+    confidence = torch.where(confidence >= min_confidence, confidence, 0.0) * trust[:, None]
     keypoints = torch.as_tensor(observation.keypoints_px).float()
     return SequenceBatch(
         fps=observation.fps,
-        initial=state.motion,
-        cameras=state.cameras,
-        betas=state.betas,
-        trust=state.trust,
+        betas=torch.as_tensor(observation.betas).float(),
+        trust=trust,
         keypoints_px=keypoints,
         confidence=confidence,
         regressor=regressor,

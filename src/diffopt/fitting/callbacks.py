@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from diffopt.fitting.fit import SequenceFit
-from diffopt.motion.correction import Cameras
+from diffopt.geometry.cameras import Cameras
 from diffopt.motion.motion import Motion
 
 Score = Callable[[Motion, Cameras], dict[str, float]]
@@ -87,6 +87,6 @@ class MetricCurves(pl.Callback):
         self, trainer: pl.Trainer, fit: SequenceFit, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if trainer.global_step % self.every == 0:
-            metrics = self.score(*fit.estimate(batch))
+            metrics = self.score(*fit.estimate())
             for logger in trainer.loggers:
                 logger.log_metrics({f"truth/{name}": value for name, value in metrics.items()}, trainer.global_step)

@@ -3,8 +3,6 @@
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
 
-from diffopt.body.model import BodyModel
-from diffopt.data.initial import InitialState, initial_state
 from diffopt.data.observation import Observation
 from diffopt.fitting.batch import SequenceBatch, sequence_batch
 
@@ -24,15 +22,18 @@ class _Repeated(Dataset[SequenceBatch]):
 
 
 class SequenceDataModule(pl.LightningDataModule):
-    """Brings an observation into the world of the fit and serves it, once per optimizer step."""
+    """Serves an observation, once per optimizer step."""
 
-    def __init__(self, observation: Observation, body: BodyModel, min_confidence: float) -> None:
+    def __init__(self, observation: Observation, min_confidence: float, steps: int) -> None:
+        """
+        Args:
+            observation: the sequence.
+            min_confidence: keypoints trusted less than this are left out.
+            steps: steps of the fit's one epoch.
+        """
         super().__init__()
-        self.observation = observation
-        self.state: InitialState = initial_state(observation, body)
-        self.batch = sequence_batch(observation, self.state, min_confidence)
-        self.steps = 0
-        """Steps of the fit's one epoch; set by whoever runs the fit, who knows its stages."""
+        self.batch = sequence_batch(observation, min_confidence)
+        self.steps = steps
 
     def train_dataloader(self) -> DataLoader[SequenceBatch]:
         return DataLoader(_Repeated(self.batch, self.steps), batch_size=None, num_workers=0)

@@ -5,14 +5,17 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from diffopt.body.model import BodyModel
 from diffopt.fitting.batch import SequenceBatch
 from diffopt.fitting.objective import Objective
 from diffopt.fitting.options import FitOptions, LossWeights, Stage, Update
+from diffopt.fitting.start import FindStart, Start
+from diffopt.geometry.cameras import Cameras, to_camera
 from diffopt.losses.guidance import Guidance
-from diffopt.motion.correction import CameraCorrection, Cameras
+from diffopt.motion.correction import CameraCorrection
 from diffopt.motion.field import MotionField
 from diffopt.motion.free import FreeMotion
 from diffopt.motion.motion import Motion
@@ -29,7 +32,9 @@ class SequenceFit(pl.LightningModule):
 
     def __init__(
         self,
-        batch: SequenceBatch,
+        find_start: FindStart,
+        observed: Motion,
+        fps: float,
         body: BodyModel,
         prior: MotionPrior | None,
         options: FitOptions,
@@ -40,7 +45,9 @@ class SequenceFit(pl.LightningModule):
     ) -> None:
         """
         Args:
-            batch: the sequence, for its length and the extent of its path.
+            find_start: brings bodies in the camera frame, and the given camera, into one world.
+            observed: the initial bodies in the camera frame.
+            fps: frames per second.
             body: the body to pose; frozen.
             prior: the motion prior; frozen. None if no stage asks for it.
             options: field, corrections and stages.
@@ -53,15 +60,17 @@ class SequenceFit(pl.LightningModule):
         self.options = options
         self.guidance = guidance
         self.seed = seed
-        path = batch.initial.transl
+        self.find_start = find_start
+        self.start = Start(find_start(observed))
+        path, num_frames = self.start.transl, len(observed)
         center, spread = path.mean(dim=0), max(float((path - path.mean(dim=0)).norm(dim=1).max()), 0.5)
         torch.manual_seed(seed)
         if options.field.kind == "free":
-            self.field: MotionField | FreeMotion = FreeMotion(batch.num_frames, center, spread)
+            self.field: MotionField | FreeMotion = FreeMotion(num_frames, center, spread)
         else:
-            shape = options.field
-            self.field = MotionField(batch.duration_s, shape.bandwidth_hz, shape.width, shape.layers, center, spread)
-        self.correction = CameraCorrection(batch.num_frames, trust, metric, options.correction.focal_per_frame)
+            shape, duration_s = options.field, (num_frames - 1) / fps
+            self.field = MotionField(duration_s, shape.bandwidth_hz, shape.width, shape.layers, center, spread)
+        self.correction = CameraCorrection(num_frames, trust, metric, options.correction.focal_per_frame)
         # Frozen networks are no part of the fit: not moved by its optimizer, not stored in its checkpoints.
         self._frozen = {"body": body.requires_grad_(False), "prior": prior and prior.requires_grad_(False)}
         self.stage = next(iter(options.stages))
@@ -110,6 +119,7 @@ class SequenceFit(pl.LightningModule):
         start = int(torch.randint(batch.num_frames - length + 1, (), generator=generator))
         return Objective(
             field=self.field,
+            start=self.start,
             correction=self.correction,
             body=self.body,
             prior=self.prior,
@@ -136,7 +146,23 @@ class SequenceFit(pl.LightningModule):
         return total if total.requires_grad else None
 
     @torch.no_grad()
-    def estimate(self, batch: SequenceBatch) -> tuple[Motion, Cameras]:
+    def estimate(self) -> tuple[Motion, Cameras]:
         """The motion at the video's frames and the corrected cameras, as they stand."""
-        phase = torch.linspace(0, 1, batch.num_frames, device=self.device)
-        return self.field(phase), self.correction(batch.cameras)
+        phase = torch.linspace(0, 1, len(self.start.transl), device=self.device)
+        return self.field(phase), self.correction(self.start.cameras)
+
+    @torch.no_grad()
+    def solve_path(self, betas: Float[Tensor, "10"]) -> None:
+        """Start anew from the bodies as they stand: their feet tell path and scale better than the initial ones did.
+
+        The bodies are taken as the corrected cameras see them; the corrections begin again at nothing.
+
+        Args:
+            betas: shape of the body.
+        """
+        motion, cameras = self.estimate()
+        rest_pelvis = self.body.rest_joints(betas)[0]
+        pelvis_c = to_camera((motion.transl + rest_pelvis)[:, None], cameras.rotation_w2c, cameras.translation_w2c)
+        seen = Motion(motion.body_pose, cameras.rotation_w2c @ motion.global_orient, pelvis_c[:, 0] - rest_pelvis)
+        self.start.move_to(self.find_start(seen))
+        self.correction.reset()

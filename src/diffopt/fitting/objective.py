@@ -11,6 +11,7 @@ from diffopt.body.model import BodyModel
 from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.data.initial import FOOT_POINTS
 from diffopt.fitting.batch import SequenceBatch
+from diffopt.fitting.start import Start
 from diffopt.geometry.cameras import project
 from diffopt.losses.guidance import Guidance, guidance_loss
 from diffopt.losses.reprojection import reprojection_loss
@@ -37,6 +38,7 @@ class Objective:
     """
 
     field: MotionField | FreeMotion
+    start: Start
     correction: CameraCorrection
     body: BodyModel
     prior: MotionPrior | None
@@ -62,7 +64,7 @@ class Objective:
 
     @cached_property
     def initial(self) -> Motion:
-        initial = self.batch.initial
+        initial = self.start.motion
         return Motion(initial.body_pose[self.window], initial.global_orient[self.window], initial.transl[self.window])
 
     @property
@@ -75,7 +77,7 @@ class Objective:
 
     @property
     def reprojection(self) -> Float[Tensor, ""]:
-        cameras = self.correction(self.batch.cameras, self.window)
+        cameras = self.correction(self.start.cameras, self.window)
         joints_px = project(
             self.batch.regressor @ self.landmarks,
             cameras.rotation_w2c,

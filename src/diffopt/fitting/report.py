@@ -72,7 +72,7 @@ def _diagnostics(fitted: Fitted, observation: Observation, landmarks: Float[Tens
     planted = height < PLANTED_HEIGHT_M
     doubtful = ~observation.frame_valid | (np.nan_to_num(error_px) > LOW_TRUST_SHARE * fitted.batch.person_px)
     return {
-        "found": fitted.state.findings,
+        "found": fitted.findings,
         "provenance": observation.provenance,
         "reprojection_px": [None if np.isnan(value) else round(float(value), 2) for value in error_px],
         "reprojection_px_median": float(np.nanmedian(error_px)) if np.isfinite(error_px).any() else None,
@@ -101,7 +101,7 @@ def _reprojection_px(fitted: Fitted, landmarks: Float[Tensor, "T 47 3"]) -> np.n
 
 def _correction_sizes(fitted: Fitted) -> dict[str, list[float]]:
     """How far the cameras were moved from the given ones, per frame."""
-    given, found, correction = fitted.state.cameras, fitted.cameras, fitted.correction
+    given, found, correction = fitted.given, fitted.cameras, fitted.correction
     turned = roma.rotmat_geodesic_distance(given.rotation_w2c, found.rotation_w2c)
     with torch.no_grad():
         return {

@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from diffopt.body.model import BodyModel
-from diffopt.data.initial import InitialState
+from diffopt.data.initial import InitialState, initial_state, observed_bodies
 from diffopt.data.observation import Observation
 from diffopt.fitting.batch import SequenceBatch
 from diffopt.fitting.callbacks import FitProgress, LossCurves, MetricCurves, Score
@@ -23,8 +23,9 @@ from diffopt.fitting.datamodule import SequenceDataModule
 from diffopt.fitting.fit import SequenceFit
 from diffopt.fitting.options import FitOptions, LoggingOptions
 from diffopt.fitting.stages import StageSwitch, stage_lengths
+from diffopt.geometry.cameras import Cameras
 from diffopt.losses.guidance import Guidance
-from diffopt.motion.correction import CameraCorrection, Cameras
+from diffopt.motion.correction import CameraCorrection
 from diffopt.motion.motion import Motion
 from diffopt.prior.prior import MotionPrior
 
@@ -39,7 +40,12 @@ class Fitted:
     motion: Motion
     cameras: Cameras
     correction: CameraCorrection
+    given: Cameras
+    """The given cameras in the world of the fit, before their corrections."""
+    findings: dict[str, float]
+    """Scale, gravity and so on, as last found."""
     state: InitialState
+    """What the fit started from."""
     batch: SequenceBatch
     curves: dict[str, dict[str, list[list[float]]]]
     seconds: float
@@ -78,11 +84,14 @@ def fit_sequence(
         Motion and cameras.
     """
     started = time.perf_counter()
-    data = SequenceDataModule(observation, body, options.min_confidence)
     lengths = stage_lengths(options, observation.num_frames)
-    data.steps = sum(lengths.values())
+    data = SequenceDataModule(observation, options.min_confidence, steps=sum(lengths.values()))
+    observed = observed_bodies(observation)
+    state = initial_state(observation, body, observed)
     fit = SequenceFit(
-        data.batch,
+        lambda bodies_c: initial_state(observation, body, bodies_c.to("cpu")),
+        observed,
+        observation.fps,
         body,
         prior,
         options,
@@ -102,7 +111,7 @@ def fit_sequence(
         ),
     ]
     if score is not None:
-        callbacks.append(MetricCurves(score(data.state), log_options.metrics_every))
+        callbacks.append(MetricCurves(score(state), log_options.metrics_every))
     if show_progress:
         callbacks.append(FitProgress(data.steps))
     last = checkpoints / "last.ckpt"
@@ -121,12 +130,14 @@ def fit_sequence(
         )
         trainer.fit(fit, datamodule=data, ckpt_path=last if last.exists() else None)
     fit.cpu()
-    motion, cameras = fit.estimate(data.batch)
+    motion, cameras = fit.estimate()
     return Fitted(
         motion=motion,
         cameras=cameras,
         correction=fit.correction,
-        state=data.state,
+        given=fit.start.cameras,
+        findings=fit.start.findings,
+        state=state,
         batch=data.batch,
         curves=curves.curves,
         seconds=time.perf_counter() - started,

@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch.optim import Optimizer
 
+from diffopt.fitting.batch import SequenceBatch
 from diffopt.fitting.fit import SequenceFit
 from diffopt.fitting.options import FitOptions, Stage
 
@@ -43,11 +44,13 @@ class StageSwitch(pl.Callback):
         self.stages = stages
         self.lengths = lengths
 
-    def on_train_batch_start(self, trainer: pl.Trainer, fit: SequenceFit, batch: Any, batch_idx: int) -> None:  # type: ignore[override]
+    def on_train_batch_start(self, trainer: pl.Trainer, fit: SequenceFit, batch: SequenceBatch, batch_idx: int) -> None:  # type: ignore[override]
         name, step = locate(self.lengths, trainer.global_step)
         stage = self.stages[name]
         if name != fit.stage:
             fit.stage = name
+            if stage.solve_path:
+                fit.solve_path(batch.betas)
             trainer.strategy.setup_optimizers(trainer)
         progress = step / self.lengths[name]
         for optimizer in trainer.optimizers:

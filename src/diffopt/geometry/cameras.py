@@ -1,5 +1,7 @@
 """Pinhole cameras, OpenCV axes (x right, y down, z forward), world-to-camera: X_c = R X_w + t."""
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -7,6 +9,24 @@ from torch import Tensor
 NEAR_M = 0.1
 """Depths are held at least this far in front of the camera, metres: a body that a fit pushes through the lens must
 neither flip over nor divide by zero."""
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """World-to-camera pinhole cameras over T frames: X_c = R X_w + t, OpenCV axes, metres, pixels."""
+
+    rotation_w2c: Float[Tensor, "T 3 3"]
+    translation_w2c: Float[Tensor, "T 3"]
+    focal_px: Float[Tensor, "T"]
+    center_px: Float[Tensor, "T 2"]
+
+    def __getitem__(self, frames: slice | Tensor) -> "Cameras":
+        return Cameras(
+            self.rotation_w2c[frames], self.translation_w2c[frames], self.focal_px[frames], self.center_px[frames]
+        )
+
+    def __len__(self) -> int:
+        return len(self.focal_px)
 
 
 def to_camera(

@@ -6,32 +6,11 @@ As SLAM does, t_slam counts from the first camera, not from the world's origin o
 then turns it about itself, and s_t stretches its travel and leaves its height alone.
 """
 
-from dataclasses import dataclass
-
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from diffopt.geometry.cameras import camera_centers
+from diffopt.geometry.cameras import Cameras, camera_centers
 from diffopt.motion.field import rotations_from_6d
-
-
-@dataclass(frozen=True)
-class Cameras:
-    """World-to-camera pinhole cameras over T frames: X_c = R X_w + t, OpenCV axes, metres, pixels."""
-
-    rotation_w2c: Float[Tensor, "T 3 3"]
-    translation_w2c: Float[Tensor, "T 3"]
-    focal_px: Float[Tensor, "T"]
-    center_px: Float[Tensor, "T 2"]
-
-    def __getitem__(self, frames: slice | Tensor) -> "Cameras":
-        return Cameras(
-            self.rotation_w2c[frames], self.translation_w2c[frames], self.focal_px[frames], self.center_px[frames]
-        )
-
-    def __len__(self) -> int:
-        return len(self.focal_px)
 
 
 class CameraCorrection(nn.Module):
@@ -57,6 +36,14 @@ class CameraCorrection(nn.Module):
         self.focal_scale = nn.Parameter(torch.ones(num_frames if focal_per_frame else 1, 1))
         self.trust = trust
         self.metric = metric
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Back to no correction at all."""
+        for bias in (self.rotation_bias_6d, self.translation_bias):
+            bias.zero_()
+        for scale in (self.travel_scale, self.translation_scale, self.focal_scale):
+            scale.fill_(1.0)
 
     def free_parameters(self) -> list[nn.Parameter]:
         """The corrections that the clip's trust in its camera leaves open."""

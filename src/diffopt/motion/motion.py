@@ -33,6 +33,10 @@ class Motion:
         """Local rotations of the 22 body joints, root first: what the motion prior reads."""
         return torch.cat([self.global_orient[:, None], self.body_pose[:, : BODY_JOINTS - 1]], dim=1)
 
+    def to(self, device: torch.device | str) -> "Motion":
+        """The motion on another device."""
+        return Motion(self.body_pose.to(device), self.global_orient.to(device), self.transl.to(device))
+
     def __len__(self) -> int:
         return len(self.transl)
 
