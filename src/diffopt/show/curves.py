@@ -17,6 +17,8 @@ from diffopt.show.scene import Scene
 
 _SIDES = {"left": LEFT, "right": RIGHT}
 _TERM_COLORS = (ROOT, CAMERA, LEFT, RIGHT, WARNING, "#56b4e9", INK)
+_TERM_LINES = ("-", "--", ":")
+"""Past the last colour, the colours come again with another line."""
 _PLANTED_M_S = 0.25
 """A foot slower than this..."""
 _PLANTED_M = 0.06
@@ -80,7 +82,7 @@ def _reprojection(axes: Axes, scene: Scene, found: Mapping[str, Any]) -> str:
 def _foot_height(axes: Axes, scene: Scene, found: Mapping[str, Any]) -> str:
     heights = {side: _per_frame(scene, found["foot_height_m"][side]) for side in _SIDES}
     speeds = found.get("foot_speed_m_s", {})
-    lowest = min(float(np.nanmin(height)) for height in heights.values())
+    lowest = min(0.0, *(float(np.nanmin(height)) for height in heights.values()))
     for row, (side, color) in enumerate(_SIDES.items()):
         axes.plot(scene.seconds, 100 * heights[side], color=color, lw=1.6, label=side)
         if scene.truth is not None:
@@ -104,7 +106,7 @@ def _foot_speed(axes: Axes, scene: Scene, found: Mapping[str, Any]) -> str:
     axes.axhline(_PLANTED_M_S, color=TRUTH, lw=1, ls=":")
     axes.set(ylabel="m/s", xlabel="s", ylim=(0, None), xlim=_span(scene))
     _legend_above(axes)
-    return f"dotted: {_PLANTED_M_S:g} m/s, below which a low foot counts as planted"
+    return f"dotted: planted below {_PLANTED_M_S:g} m/s"
 
 
 def _pose_correction(axes: Axes, scene: Scene, found: Mapping[str, Any]) -> str:
@@ -134,27 +136,39 @@ def _scale_correction(axes: Axes, scene: Scene, found: Mapping[str, Any]) -> str
 
 def _losses(axes: Axes, scene: Scene, found: Mapping[str, Any]) -> str:
     losses = found["losses"]
-    terms = sorted({term for stage in losses.values() for term in stage})
+    terms = list(dict.fromkeys(term for stage in losses.values() for term in stage))
     if not terms:
         raise KeyError("losses")
-    colors = {term: _TERM_COLORS[number % len(_TERM_COLORS)] for number, term in enumerate(terms)}
+    styles = {
+        term: (_TERM_COLORS[number % len(_TERM_COLORS)], _TERM_LINES[number // len(_TERM_COLORS) % len(_TERM_LINES)])
+        for number, term in enumerate(terms)
+    }
     labelled: set[str] = set()
     for number, (stage, curves) in enumerate(losses.items()):
         steps = [step for curve in curves.values() for step, _ in curve]
         if number % 2:
             axes.axvspan(min(steps), max(steps), color=INK, alpha=0.045, lw=0)
         middle = (min(steps) + max(steps)) / 2
-        axes.text(middle, 0.03, stage, transform=axes.get_xaxis_transform(), ha="center", fontsize=9, color=TRUTH)
+        axes.text(
+            middle,
+            0.03,
+            stage.replace("_", " "),
+            transform=axes.get_xaxis_transform(),
+            ha="center",
+            fontsize=9,
+            color=TRUTH,
+        )
         for term, curve in curves.items():
             step, value = _numbers(curve).T
-            label = None if term in labelled else term
+            label = None if term in labelled else term.replace("_", " ")
             labelled.add(term)
-            axes.plot(step, np.where(value > 0, value, np.nan), color=colors[term], lw=1.4, label=label)
+            color, line = styles[term]
+            axes.plot(step, np.where(value > 0, value, np.nan), line, color=color, lw=1.4, label=label)
     axes.set(yscale="log", xlabel="optimizer step")
     axes.margins(x=0)
     low, high = axes.get_ylim()
     axes.set_ylim(low / 3, high)  # room for the stages' names
-    _legend_above(axes)
+    axes.legend(frameon=False, fontsize=8.5, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.14), handlelength=1.6)
     return ""
 
 
@@ -184,9 +198,8 @@ def _span(scene: Scene) -> tuple[float, float]:
 def _legend_above(axes: Axes) -> None:
     """A legend in a strip of its own over the curves."""
     low, high = axes.get_ylim()
-    logarithmic = axes.get_yscale() == "log"
-    axes.set_ylim(low, high * (high / low) ** 0.16 if logarithmic else high + 0.16 * (high - low))
-    axes.legend(frameon=False, fontsize=9, ncols=6, loc="upper right", borderaxespad=0.2, handlelength=1.4)
+    axes.set_ylim(low, high + 0.16 * (high - low))
+    axes.legend(frameon=False, fontsize=9, ncols=2, loc="upper right", borderaxespad=0.2, handlelength=1.4)
 
 
 def _tidy(axes: Axes) -> None:

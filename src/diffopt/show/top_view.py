@@ -16,6 +16,8 @@ from diffopt.show.scene import Scene
 _LOOKS = 9
 """View directions drawn along the camera's path."""
 _WIDTH_IN = 8.0
+_FLATTEST, _STEEPEST = 0.5, 1.2
+"""Height over width."""
 _DPI = 150
 _HALO: list[effects.AbstractPathEffect] = [effects.withStroke(linewidth=3, foreground="white")]
 
@@ -36,12 +38,8 @@ def write_top_view(path: Path, scene: Scene) -> Path:
     if scene.truth is not None:
         everything += [_floor(scene.truth.joints[:, 0])]
         everything += [] if scene.truth.camera is None else [_floor(scene.truth.camera)]
-    points = np.concatenate(everything)
-    low, high = points.min(axis=0), points.max(axis=0)
-    margin = max(0.6, 0.1 * float((high - low).max()))
-    low, high = low - margin, high + margin
-    height_in = float(np.clip(_WIDTH_IN * (high - low)[1] / (high - low)[0], 3.5, 9.0))
-
+    low, high = _limits(np.concatenate(everything))
+    height_in = _WIDTH_IN * (high - low)[1] / (high - low)[0]
     figure = Figure(figsize=(_WIDTH_IN, height_in + 1.1), layout="constrained")
     axes = figure.add_subplot()
     axes.set_aspect("equal", adjustable="box")
@@ -62,13 +60,21 @@ def write_top_view(path: Path, scene: Scene) -> Path:
         handles += axes.plot([], [], marker, color=INK, ms=6, label=name)
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=10)
     axes.set_title("Seen from above", loc="left", fontsize=13, fontweight="bold", color=INK)
-    note = "Squares of 1 m, seconds along the person's path."
+    note = f"Squares of {_square_m(float((high - low)[0]))} m, seconds along the person's path."
     if scene.truth is not None:
         note += " Truth turned and moved to fit the whole clip."
-    axes.set_title(note, loc="right", fontsize=8.5, color=TRUTH)
+    axes.set_xlabel(note, fontsize=8.5, color=TRUTH, labelpad=8)
     with partial_file(path) as partial:
         figure.savefig(partial, dpi=_DPI)
     return path
+
+
+def _limits(points: Float[ndarray, "N 2"]) -> tuple[Float[ndarray, "2"], Float[ndarray, "2"]]:
+    """The corners of a picture with all points in it, neither a strip nor a tower."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = high - low + 2 * max(0.6, 0.1 * float((high - low).max()))
+    size = np.maximum(size, [size[1] / _STEEPEST, size[0] * _FLATTEST])
+    return (low + high - size) / 2, (low + high + size) / 2
 
 
 def _floor(points_w: Float[ndarray, "T 3"]) -> Float[ndarray, "T 2"]:
@@ -84,11 +90,15 @@ def _length(path: Float[ndarray, "T 2"]) -> float:
     return float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
 
 
+def _square_m(width_m: float) -> int:
+    """Sides of the floor's squares: on a large site, metres would become a grey mush."""
+    return next((side for side in (1, 5, 25, 100) if width_m / side < 40), 1000)
+
+
 def _draw_squares(axes: Axes) -> None:
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     axes.set_facecolor("#f6f7f8")
-    # On a large site metres become a grey mush: one line every 5 or 25 m then.
-    step = next(step for step in (1, 5, 25, 100, 1000) if (right - left) / step < 40)
+    step = _square_m(right - left)
     for x in np.arange(np.ceil(left / step), right / step + 1e-9):
         axes.axvline(x * step, color="white", lw=1.2, zorder=0)
     for y in np.arange(np.ceil(bottom / step), top / step + 1e-9):
@@ -123,7 +133,7 @@ def _draw_path(axes: Axes, path: Float[ndarray, "T 2"], color: str, label: str) 
 
 def _draw_seconds(axes: Axes, path: Float[ndarray, "T 2"], seconds: Float[ndarray, "T"], color: str) -> None:
     """A dot and a number for every second (every few, on a long clip) that is not on top of the last one."""
-    step = next(step for step in (1, 2, 5, 10, 30, 60, 600) if seconds[-1] / step <= 15)
+    step = next((step for step in (1, 2, 5, 10, 30, 60) if seconds[-1] / step <= 15), 600)
     extent = np.hypot(*(np.diff(axes.get_xlim()), np.diff(axes.get_ylim())))
     last = path[0]
     for second in np.arange(step, seconds[-1], step):

@@ -3,6 +3,7 @@
 The onlooker follows the person smoothly from behind and beside the filming camera, so that one sees both move.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -27,10 +28,13 @@ _PERSON_M = 0.9
 """From the root to the side of the picture."""
 _PERSON_TALL_M = 1.4
 """From the root to its upper and lower edge."""
-_SKY, _TILE_LIGHT, _TILE_DARK = (np.array(rgb(color)) * 255 for color in ("#f4f6f8", "#e4e8ec", "#cdd4da"))
+_SKY, _TILE_LIGHT, _TILE_DARK = (
+    [255 * channel for channel in rgb(color)] for color in ("#f4f6f8", "#e4e8ec", "#cdd4da")
+)
 _FADE_M = (5.0, 16.0)
 """The floor fades into the sky between these distances from the person."""
 _SHADOW_DIRECTION = np.array([0.35, -1.0, -0.2])
+_SHADOW = 0.28
 _FRUSTUM_M = 0.6
 
 
@@ -85,7 +89,7 @@ class Onlooker:
         """
         view, paths = self.view(frame), self.paths
         image = draw_floor(view, paths.root[frame])
-        image = _draw_shadow(image, view, vertices_w, faces)
+        _draw_shadow(image, view, vertices_w, faces)
         if paths.truth_root is not None:
             draw_path(image, view, _on_floor(paths.truth_root), rgb(TRUTH), 1)
         draw_path(image, view, _on_floor(paths.root), _pale(ROOT), 1)
@@ -141,24 +145,28 @@ def follow(
 def draw_floor(view: View, around: Float[np.ndarray, "3"]) -> Image:
     """The sky and the floor y = 0 in squares of one metre, fading out with the distance from `around`."""
     width, height = view.size_px
-    columns = (np.arange(width) - view.center_px[0]) / view.focal_px
-    rows = (np.arange(height) - view.center_px[1]) / view.focal_px
-    rotation, center = view.rotation_w2c, view.center_w
-    rays = (columns[None, :, None] * rotation[0] + rows[:, None, None] * rotation[1] + rotation[2]).astype(np.float32)
-    down = rays[..., 1] < -1e-4
-    reach = np.where(down, -center[1] / np.where(down, rays[..., 1], -1), 0)
-    x, z = center[0] + reach * rays[..., 0], center[2] + reach * rays[..., 2]
+    # Single precision throughout: this touches every pixel of every frame.
+    columns = ((np.arange(width) - view.center_px[0]) / view.focal_px).astype(np.float32)
+    rows = ((np.arange(height) - view.center_px[1]) / view.focal_px).astype(np.float32)[:, None]
+    right, down, ahead = view.rotation_w2c.astype(np.float32)
+    center_x, center_y, center_z = view.center_w.tolist()
+    fall = -(columns * right[1] + rows * down[1] + ahead[1])
+    hit = (fall > 1e-4) & (center_y > 0)
+    reach = np.where(hit, center_y / np.where(hit, fall, np.float32(1)), np.float32(0))
+    x = center_x + reach * (columns * right[0] + rows * down[0] + ahead[0])
+    z = center_z + reach * (columns * right[2] + rows * down[2] + ahead[2])
     # The checks are averaged over each pixel's footprint on the floor, which is what keeps them from flickering.
     light = 0.5 - 0.5 * _averaged_wave(x) * _averaged_wave(z)
-    color = _TILE_DARK + light[..., None] * (_TILE_LIGHT - _TILE_DARK)
-    away = np.hypot(x - around[0], z - around[2])
-    visible = np.clip((_FADE_M[1] - away) / (_FADE_M[1] - _FADE_M[0]), 0, 1) * (down & (center[1] > 0))
-    return (_SKY + visible[..., None] * (color - _SKY) + 0.5).astype(np.uint8)
+    away = np.hypot(x - float(around[0]), z - float(around[2]))
+    visible = np.where(hit, np.clip((_FADE_M[1] - away) / (_FADE_M[1] - _FADE_M[0]), 0, 1), np.float32(0))
+    floor = [dark + light * (pale - dark) for dark, pale in zip(_TILE_DARK, _TILE_LIGHT, strict=True)]
+    channels = [sky + visible * (color - sky) + 0.5 for color, sky in zip(floor, _SKY, strict=True)]
+    return np.stack(channels, axis=-1).astype(np.uint8)
 
 
 def _averaged_wave(position: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
     """A wave of +1 and -1 with steps at whole metres, averaged over the pixel's extent along this axis."""
-    across, down = np.abs(np.gradient(position, axis=1)), np.abs(np.gradient(position, axis=0))
+    across, down = np.gradient(position, axis=1), np.gradient(position, axis=0)
     extent = np.clip(np.hypot(across, down), 1e-4, 4)
 
     def integral(end: np.ndarray) -> np.ndarray:
@@ -167,16 +175,22 @@ def _averaged_wave(position: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W
     return np.clip((integral(position + extent / 2) - integral(position - extent / 2)) / extent, -1, 1)
 
 
-def _draw_shadow(image: Image, view: View, vertices_w: np.ndarray, faces: np.ndarray) -> Image:
+def _draw_shadow(image: Image, view: View, vertices_w: np.ndarray, faces: np.ndarray) -> None:
     on_floor = vertices_w - _SHADOW_DIRECTION * (vertices_w[:, 1:2] / _SHADOW_DIRECTION[1])
     points_c = view.to_camera(on_floor)
     with np.errstate(divide="ignore", invalid="ignore"):
         # Flat on the floor, half of the faces look down: none is culled.
         shade = rasterize(view.to_pixels(points_c), points_c[:, 2], faces, view.size_px, cull=False)
-    mask = np.zeros(image.shape[:2], dtype=np.float32)
-    mask[shade.row, shade.column] = 0.28
-    mask = cv2.GaussianBlur(mask, (0, 0), 1 + image.shape[0] / 400)
-    return (image * (1 - mask[..., None])).astype(np.uint8)
+    if len(shade.row) == 0:
+        return
+    softness = 1 + image.shape[0] / 400
+    margin = math.ceil(3 * softness)
+    top, left = max(shade.row.min() - margin, 0), max(shade.column.min() - margin, 0)
+    patch = image[top : shade.row.max() + margin + 1, left : shade.column.max() + margin + 1]
+    mask = np.zeros(patch.shape[:2], dtype=np.float32)
+    mask[shade.row - top, shade.column - left] = _SHADOW
+    mask = cv2.GaussianBlur(mask, (0, 0), softness)
+    patch[:] = (patch * (1 - mask[..., None])).astype(np.uint8)
 
 
 def draw_path(
