@@ -1,0 +1,141 @@
+"""What a detector that sees one frame at a time gets wrong, found by looking at the neighbours.
+
+BlazePose exchanges left and right for a few frames (more often the legs than the arms), throws single keypoints far
+away, and now and then reads a body of another size. The first is undone, the others are given no weight.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+from scipy.ndimage import generic_filter, median_filter
+
+from diffopt.frontend.blazepose import LEFT_RIGHT
+from diffopt.frontend.keypoints import PersonTrack
+
+_ARMS = tuple(pair for pair in LEFT_RIGHT if 11 <= pair[0] < 23)
+_LEGS = tuple(pair for pair in LEFT_RIGHT if pair[0] >= 23)
+_LIMBS = ((11, 13), (13, 15), (12, 14), (14, 16), (23, 25), (25, 27), (24, 26), (26, 28), (11, 23), (12, 24))
+_BODY_M = 1.7
+_SWITCH_COST, _SWAPPED_COST = 0.05, 0.005
+"""In body sizes of mean keypoint motion: a swap must save two real jumps, and soon be over."""
+_SWAPPED_TRUST = 0.3
+_JUMP = 0.12
+"""How far a keypoint may be from its neighbours' median, in sides of the square about the body."""
+_JUMP_WINDOW_S = 0.2
+_LENGTH_RATIO = 1.35
+_MIN_KEYPOINTS = 6
+_MIN_CONFIDENCE = 0.3
+
+
+@dataclass(frozen=True)
+class CleanTrack:
+    """The person as the fit should see it."""
+
+    keypoints_px: Float[ndarray, "T 33 2"]
+    """NaN where `confidence` is 0 for want of a detection."""
+    confidence: Float[ndarray, "T 33"]
+    landmarks_c: Float[ndarray, "T 33 3"]
+    """Metres about the middle of the hips; interpolated where `landmark_weight` is 0."""
+    landmark_weight: Float[ndarray, "T 33"]
+    crop_center_px: Float[ndarray, "T 2"]
+    crop_side_px: Float[ndarray, "T"]
+    frame_valid: Bool[ndarray, "T"]
+    swapped_frames: int
+    rejected_keypoints: int
+
+
+def clean_track(track: PersonTrack, fps: float, width: int, height: int) -> CleanTrack:
+    """Undo exchanges of left and right, give no weight to jumps and to bodies of another size."""
+    keypoints, visibility = track.keypoints_px.copy(), track.visibility.copy()
+    landmarks, weight = _fill(track.landmarks_c), np.where(track.seen[:, None], track.visibility, 0.0)
+    side = _fill(track.crop_side_px[:, None])[:, 0]
+
+    swapped = np.zeros(len(side), dtype=bool)
+    for pairs in (_ARMS, _LEGS):
+        left, right = (list(index) for index in zip(*pairs, strict=True))
+        here = find_swaps(_fill(keypoints) / side[:, None, None], landmarks / _BODY_M, left, right)
+        for values in (keypoints, visibility, landmarks, weight):
+            values[np.ix_(here, left + right)] = values[np.ix_(here, right + left)]
+        # The labels are right now, but a network that mistook front for back is unsure of the depths too: its
+        # landmarks are half as far off again as in other frames.
+        weight[np.ix_(here, left + right)] *= _SWAPPED_TRUST
+        swapped |= here
+
+    jumps = find_jumps(keypoints / side[:, None, None], fps)
+    weight[_odd_size(landmarks, track.seen)] = 0.0
+    weight[jumps] = 0.0
+    margin = 0.02 * max(width, height)
+    inside = ((keypoints > -margin) & (keypoints < np.array([width, height]) + margin)).all(axis=-1)
+    confidence = np.where(track.seen[:, None] & inside & ~jumps, visibility.clip(0, 1), 0.0)
+    trusted = (confidence[:, 11:] > _MIN_CONFIDENCE).sum(axis=1)
+    return CleanTrack(
+        keypoints_px=keypoints,
+        confidence=confidence,
+        landmarks_c=landmarks,
+        landmark_weight=weight,
+        crop_center_px=_fill(track.crop_center_px),
+        crop_side_px=side,
+        frame_valid=track.seen & (trusted >= _MIN_KEYPOINTS),
+        swapped_frames=int(swapped.sum()),
+        rejected_keypoints=int((jumps & track.seen[:, None]).sum()),
+    )
+
+
+def find_swaps(
+    keypoints: Float[ndarray, "T K 2"], landmarks: Float[ndarray, "T K 3"], left: list[int], right: list[int]
+) -> Bool[ndarray, "T"]:
+    """In which frames left and right are exchanged: the labelling with the least motion (Viterbi over two states).
+
+    Args:
+        keypoints: in body sizes.
+        landmarks: in body sizes.
+        left, right: the keypoints that are exchanged together.
+    """
+    as_seen = np.concatenate([keypoints, landmarks], axis=-1)
+    states = np.stack([as_seen[:, left + right], as_seen[:, right + left]], axis=1)
+    steps = states[1:, None, :] - states[:-1, :, None]  # (T-1, before, after, K, 5)
+    motion = (np.linalg.norm(steps[..., :2], axis=-1) + np.linalg.norm(steps[..., 2:], axis=-1)).mean(axis=-1) / 2
+    price = np.array([[0.0, _SWITCH_COST + _SWAPPED_COST], [_SWITCH_COST, _SWAPPED_COST]])
+    cost, came_from = np.array([0.0, _SWITCH_COST]), np.zeros((len(states), 2), dtype=int)
+    for frame, step in enumerate(motion, start=1):
+        candidates = cost[:, None] + step + price
+        came_from[frame], cost = candidates.argmin(axis=0), candidates.min(axis=0)
+    path = np.zeros(len(states), dtype=int)
+    path[-1] = cost.argmin()
+    for frame in range(len(states) - 1, 0, -1):
+        path[frame - 1] = came_from[frame, path[frame]]
+    return path == 1
+
+
+def find_jumps(keypoints: Float[ndarray, "T K 2"], fps: float) -> Bool[ndarray, "T K"]:
+    """Keypoints, in body sizes, that are far from the median of their neighbours in time."""
+    reach = max(round(_JUMP_WINDOW_S * fps / 2), 1)
+    with np.errstate(invalid="ignore"):
+        middle = generic_filter(keypoints, _nan_median, size=(2 * reach + 1, 1, 1), mode="nearest")
+    away = np.linalg.norm(keypoints - middle, axis=-1)
+    return np.nan_to_num(away, nan=0.0) > _JUMP
+
+
+def _nan_median(values: ndarray) -> float:
+    seen = values[~np.isnan(values)]
+    return float(np.median(seen)) if len(seen) else np.nan
+
+
+def _odd_size(landmarks: Float[ndarray, "T K 3"], seen: Bool[ndarray, "T"]) -> Bool[ndarray, "T"]:
+    """Frames whose body is much larger or smaller than the clip's."""
+    first, second = (list(ends) for ends in zip(*_LIMBS, strict=True))
+    size = np.linalg.norm(landmarks[:, first] - landmarks[:, second], axis=-1).sum(axis=1)
+    ratio = median_filter(size, 3, mode="nearest") / np.median(size[seen])
+    return (ratio > _LENGTH_RATIO) | (ratio < 1 / _LENGTH_RATIO)
+
+
+def _fill(values: Float[ndarray, "T *S"]) -> Float[ndarray, "T *S"]:
+    """Interpolate over NaN in time, hold the ends."""
+    flat = values.reshape(len(values), -1).copy()
+    frames = np.arange(len(flat))
+    for column in flat.T:
+        known = np.isfinite(column)
+        column[:] = np.interp(frames, frames[known], column[known])
+    return flat.reshape(values.shape)

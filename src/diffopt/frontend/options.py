@@ -1,0 +1,24 @@
+"""Every setting of the front end, with its unit."""
+
+from dataclasses import dataclass, field
+
+from diffopt.frontend.camera import CameraOptions
+from diffopt.frontend.inverse_kinematics import BodyOptions
+
+
+@dataclass
+class FrontendOptions:
+    """From a video to an observation."""
+
+    start_frame: int = 0
+    """First frame of the span to use."""
+    stop_frame: int | None = None
+    """The frame after the last one; None means to the end."""
+    max_fps: float = 60.0
+    """A faster video is thinned out to this rate, Hz."""
+    max_gap_s: float = 2.0
+    """How long the person may be out of sight, seconds."""
+    blazepose: str | None = None
+    """Folder with `pose_detection/` and `pose_landmark/`; None finds it in the installed mediapipe package."""
+    camera: CameraOptions = field(default_factory=CameraOptions)
+    body: BodyOptions = field(default_factory=BodyOptions)
