@@ -58,7 +58,7 @@ def test_the_body_is_drawn_where_its_keypoints_are_seen(body, walk):
         result, transl=observation.truth_transl, translation_w2c=observation.truth_translation_w2c
     )
     black = np.zeros((120, 160, 3), np.uint8)
-    for frame, panes in enumerate(draw_panes(Scene(exact, body), [black] * result.num_frames, [])):
+    for frame, panes in enumerate(draw_panes(Scene(exact, body), [black] * result.num_frames)):
         drawn = panes.filmed.any(axis=-1)
         columns, rows = (((observation.keypoints_px[frame, 5:] + 0.5) * 4) - 0.5).round().astype(int).T
         assert drawn[rows, columns].all()
@@ -67,7 +67,7 @@ def test_the_body_is_drawn_where_its_keypoints_are_seen(body, walk):
 
 def test_without_a_video_the_keypoints_are_drawn_on_a_blank(body, walk):
     result, observation = walk
-    panes = list(draw_panes(Scene(result, body, observation), None, [(2, 4)]))
+    panes = list(draw_panes(Scene(result, body, observation), None))
     assert [drawn.warning for drawn in panes] == ["", "", "low trust", "low trust", "", "person not seen", "", "", ""]
     x, y = (observation.keypoints_px[0, 5] + 0.5) * 4 - 0.5  # the left shoulder
     assert np.abs(panes[0].filmed[round(float(y)), round(float(x))].astype(int) - rgb_bytes(LEFT)).max() < 40
@@ -98,6 +98,7 @@ def test_an_observation_in_the_folder_is_used(tmp_path, walk):
         {"correction": None},
         {"foot_height_m": None, "foot_speed_m_s": None, "low_trust": None},
         {"reprojection_px": [None] * 9},
+        {"low_trust": [1, 2]},
     ],
 )
 def test_broken_diagnostics_cost_one_panel_only(tmp_path, body, walk, broken):
@@ -118,6 +119,13 @@ def test_the_top_view_keeps_proportions_and_sides(tmp_path, body, walk):
         places[name] = (inside.min(axis=0) + inside.max(axis=0)) / 2
     # The camera films from z = 4, the person walks around z = 0.25.
     assert places["camera"][0] > places["person"][0]
+
+
+def test_a_lost_camera_does_not_stop_the_pictures(tmp_path, body, walk):
+    far = dataclasses.replace(walk[0], translation_w2c=walk[0].translation_w2c * np.linspace(1, 1e7, 9)[:, None])
+    scene = Scene(far, body)
+    assert cv2.imread(str(write_top_view(tmp_path / "top.png", scene))) is not None
+    assert len(list(draw_panes(scene, None))) == 9
 
 
 def test_planted_is_slow_and_low():

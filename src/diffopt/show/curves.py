@@ -60,7 +60,7 @@ def write_curves(path: Path, scene: Scene) -> Path:
         axes.set_title(note, loc="right", fontsize=10, color=TRUTH)
         _tidy(axes)
     for axes in grid[:, 0]:
-        _shade(axes, scene, found)
+        _shade(axes, scene)
     with partial_file(path) as partial:
         figure.savefig(partial, dpi=_DPI)
     return path
@@ -172,8 +172,8 @@ def _losses(axes: Axes, scene: Scene, found: Mapping[str, Any]) -> str:
     return ""
 
 
-def _shade(axes: Axes, scene: Scene, found: Mapping[str, Any]) -> None:
-    for start, stop in found.get("low_trust") or []:
+def _shade(axes: Axes, scene: Scene) -> None:
+    for start, stop in scene.low_trust:
         axes.axvspan(start / scene.result.fps, stop / scene.result.fps, color=WARNING, alpha=0.18, lw=0, zorder=0)
 
 

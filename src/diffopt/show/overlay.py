@@ -39,9 +39,7 @@ class Panes:
     warning: str
 
 
-def write_overlay(
-    film: Path, sheet: Path, scene: Scene, pictures: Iterable[Image] | None, low_trust: list[tuple[int, int]]
-) -> list[Path]:
+def write_overlay(film: Path, sheet: Path, scene: Scene, pictures: Iterable[Image] | None) -> list[Path]:
     """Write the film (H.264 in an MP4) and a contact sheet of some of its frames.
 
     Args:
@@ -49,7 +47,6 @@ def write_overlay(
         sheet: the `.png` to write.
         scene: what is shown.
         pictures: the video's frames, of any size with the result's proportions; None draws the 2D keypoints instead.
-        low_trust: spans of frames, [start, stop), that the fit does not vouch for; marked in the film.
 
     Returns:
         The two paths.
@@ -63,7 +60,7 @@ def write_overlay(
         legend.append(("true path", TRUTH))
 
     def compose() -> Iterator[Image]:
-        panes = draw_panes(scene, pictures, low_trust)
+        panes = draw_panes(scene, pictures)
         for frame, drawn in enumerate(track(panes, "Drawing the film", total=frames)):
             if frame in chosen:
                 stills.append(drawn)
@@ -75,7 +72,7 @@ def write_overlay(
     return [film, sheet]
 
 
-def draw_panes(scene: Scene, pictures: Iterable[Image] | None, low_trust: list[tuple[int, int]]) -> Iterator[Panes]:
+def draw_panes(scene: Scene, pictures: Iterable[Image] | None) -> Iterator[Panes]:
     """Draw the film's frames one by one."""
     result = scene.result
     size_px = _pane_size(scene.view(0).size_px)
@@ -95,7 +92,7 @@ def draw_panes(scene: Scene, pictures: Iterable[Image] | None, low_trust: list[t
         left = _draw_filmed(scene, frame, vertices, filmed, picture)
         world = onlooker.draw(frame, vertices, faces, filmed, picture if picture is not None else left)
         warning = ""
-        if any(start <= frame < stop for start, stop in low_trust):
+        if any(start <= frame < stop for start, stop in scene.low_trust):
             warning = "low trust"
         if scene.observation is not None and not scene.observation.frame_valid[frame]:
             warning = "person not seen"

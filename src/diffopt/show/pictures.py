@@ -1,7 +1,6 @@
 """Everything there is to look at of a result, written beside it."""
 
 from pathlib import Path
-from typing import Any
 
 from diffopt.body.model import BodyModel, load_body
 from diffopt.data.observation import Observation
@@ -57,12 +56,7 @@ def show(
         write_glb(result_folder / "motion.glb", result, scene.body),
     ]
     film, sheet = result_folder / "overlay.mp4", result_folder / "overlay.png"
-    return written + write_overlay(film, sheet, scene, pictures, low_trust_spans(result.diagnostics))
-
-
-def low_trust_spans(diagnostics: dict[str, Any]) -> list[tuple[int, int]]:
-    """Spans of frames, [start, stop), that the fit does not vouch for."""
-    return [(int(start), int(stop)) for start, stop in diagnostics.get("low_trust") or []]
+    return written + write_overlay(film, sheet, scene, pictures)
 
 
 def _body_of(result: Result, body: BodyModel | None, folder: Path) -> BodyModel:

@@ -76,6 +76,14 @@ class Scene:
                 vertices = self.body.vertices(motion.body_pose, motion.global_orient, motion.transl, betas)
             yield from vertices.double().numpy()
 
+    @property
+    def low_trust(self) -> list[tuple[int, int]]:
+        """Spans of frames, [start, stop), that the fit does not vouch for; none where its diagnostics do not say."""
+        try:
+            return [(int(start), int(stop)) for start, stop in self.result.diagnostics["low_trust"]]
+        except (KeyError, TypeError, ValueError):
+            return []
+
     @cached_property
     def truth(self) -> "Truth | None":
         """The ground truth, laid over the result; None where it is not known."""

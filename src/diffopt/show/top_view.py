@@ -1,5 +1,6 @@
 """The scene from above: where the person went, where the camera was, and where it looked."""
 
+import math
 from pathlib import Path
 
 import matplotlib.patheffects as effects
@@ -92,7 +93,7 @@ def _length(path: Float[ndarray, "T 2"]) -> float:
 
 def _square_m(width_m: float) -> int:
     """Sides of the floor's squares: on a large site, metres would become a grey mush."""
-    return next((side for side in (1, 5, 25, 100) if width_m / side < 40), 1000)
+    return next((side for side in (1, 5, 25, 100) if width_m / side < 40), 10 ** math.ceil(math.log10(width_m / 40)))
 
 
 def _draw_squares(axes: Axes) -> None:
