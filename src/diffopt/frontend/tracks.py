@@ -93,9 +93,9 @@ def _follow(
     before: UInt8[ndarray, "h w"], now: UInt8[ndarray, "h w"], at: Float[ndarray, "M 2"]
 ) -> tuple[Float[ndarray, "M 2"], ndarray]:
     """New places, and which of them are to be believed."""
-    settings = {"winSize": (_WINDOW_PX, _WINDOW_PX), "maxLevel": _LEVELS}
-    there, found, _ = cv2.calcOpticalFlowPyrLK(before, now, at, None, **settings)
-    back, found_back, _ = cv2.calcOpticalFlowPyrLK(now, before, there, None, **settings)
+    window = (_WINDOW_PX, _WINDOW_PX)
+    there, found, _ = cv2.calcOpticalFlowPyrLK(before, now, at, at.copy(), winSize=window, maxLevel=_LEVELS)
+    back, found_back, _ = cv2.calcOpticalFlowPyrLK(now, before, there, there.copy(), winSize=window, maxLevel=_LEVELS)
     height, width = now.shape
     inside = ((there >= 0) & (there <= [width - 1, height - 1])).all(axis=1)
     returned = np.linalg.norm(back - at, axis=1) < _BACK_PX
