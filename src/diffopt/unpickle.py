@@ -1,18 +1,26 @@
-"""Reads pickled arrays without running code.
+"""Reads pickled arrays without running code: pickle, joblib, `.npy` with objects, torch's `.pt`.
 
 A pickle is a program. The files of this field that are pickles hold arrays and plain containers; so only the few
 constructors those need are allowed, and anything else is refused by name.
 """
 
 import _codecs
+import bz2
 import collections
 import copyreg
+import gzip
+import io
+import lzma
 import pickle
+import re
+import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse
+import torch
 
 from diffopt.errors import DiffoptError
 
@@ -34,6 +42,26 @@ class ChumpyArray:
             picked = plain(self.state["a"]).ravel()[np.asarray(self.state["idxs"])]
             return picked.reshape(self.state.get("preferred_shape", -1))
         raise ValueError(f"a chumpy node with fields {sorted(self.state)}, expected `x` or `a` and `idxs`")
+
+
+class JoblibArray:
+    """Stands for joblib's note that an array's bytes follow in the file, outside of the pickle."""
+
+    shape: tuple[int, ...]
+    order: str
+    dtype: np.dtype
+    numpy_array_alignment_bytes: int | None = None
+
+    def read(self, file: io.BufferedIOBase) -> np.ndarray:
+        """The array; `file` stands behind the note and is left behind the array."""
+        if self.dtype.hasobject:
+            return ArrayUnpickler(file, encoding="latin1").load()
+        if self.numpy_array_alignment_bytes is not None:
+            file.read(file.read(1)[0])  # the padding's length, the padding
+        count = int(np.prod(self.shape, dtype=np.int64))
+        data = file.read(count * self.dtype.itemsize)
+        flat = np.frombuffer(bytearray(data), dtype=self.dtype, count=count)
+        return flat.reshape(self.shape[::-1]).transpose() if self.order == "F" else flat.reshape(self.shape)
 
 
 def plain(value: Any) -> Any:
@@ -74,33 +102,136 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-class ArrayUnpickler(pickle.Unpickler):
-    """Builds numpy and sparse arrays, plain containers and stand-ins for chumpy; refuses everything else by name."""
+def _torch_storage(data: bytes) -> Any:
+    """A tensor's storage inside an ordinary pickle, by torch's own reader that builds nothing but tensors."""
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
 
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
-        if module_name.split(".")[0] == "chumpy":
+
+_ALLOWED |= {
+    ("joblib.numpy_pickle", "NumpyArrayWrapper"): JoblibArray,
+    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,  # type: ignore[attr-defined]
+    ("torch.storage", "_load_from_bytes"): _torch_storage,
+}
+
+
+class ArrayUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
+    """Builds arrays, tensors, plain containers and stand-ins for chumpy; refuses everything else by name.
+
+    The pure Python unpickler, since joblib's arrays lie between the pickle's instructions: the reader has to step out
+    of the pickle when it meets one.
+    """
+
+    dispatch: ClassVar[Any] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+
+    def __init__(self, file: io.BufferedIOBase, encoding: str = "ASCII") -> None:
+        super().__init__(file, encoding=encoding)
+        self._file = file
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        if module.split(".")[0] == "chumpy":
             return ChumpyArray
         try:
-            return _ALLOWED[module_name, global_name]
+            return _ALLOWED[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"{module_name}.{global_name}") from None
+            raise pickle.UnpicklingError(f"{module}.{name}") from None
+
+    def load_build(self) -> None:
+        # State belongs to values; given to a class or a function it would change the program.
+        if callable(self.stack[-2]):  # type: ignore[attr-defined]
+            raise pickle.UnpicklingError(f"a change to {self.stack[-2]}")  # type: ignore[attr-defined]
+        super().load_build()  # type: ignore[misc]
+        if isinstance(self.stack[-1], JoblibArray):  # type: ignore[attr-defined]
+            self.stack[-1] = self.stack[-1].read(self._file)  # type: ignore[attr-defined]
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+
+_DECOMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
+    b"\x78": zlib.decompress,
+    b"\x1f\x8b": gzip.decompress,
+    b"BZ": bz2.decompress,
+    b"\xfd7zXZ": lzma.decompress,
+    b"]\x00": lzma.decompress,
+}
+"""joblib's compressions, by a file's first bytes."""
 
 
 def load_pickle(path: Path) -> Any:
-    """The contents of a pickle of arrays.
+    """The contents of a pickle of arrays, written by pickle or by joblib (compressed or not).
 
     Raises:
         DiffoptError: the file is missing, is no pickle, or names anything but arrays and plain containers.
     """
+
+    def load(file: io.BufferedIOBase) -> Any:
+        head = file.read(8)
+        file.seek(0)
+        for magic, decompress in _DECOMPRESS.items():
+            if head.startswith(magic):
+                file = io.BytesIO(decompress(file.read()))
+                break
+        return ArrayUnpickler(file, encoding="latin1").load()
+
+    return _guarded(path, load, "a pickle", "a file saved by pickle.dump or joblib.dump")
+
+
+def load_npy(path: Path) -> Any:
+    """The contents of a `.npy`; one that holds objects goes through the same allow-list as a pickle.
+
+    Returns:
+        The array, or what `.item()` gives where the array is one single object.
+
+    Raises:
+        DiffoptError: the file is missing, is damaged, or names anything but arrays and plain containers.
+    """
+
+    def load(file: io.BufferedIOBase) -> Any:
+        version = np.lib.format.read_magic(file)
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = reader(file)
+        if not dtype.hasobject:
+            return np.load(path, allow_pickle=False)
+        array = ArrayUnpickler(file, encoding="latin1").load()
+        return array.item() if shape == () else array
+
+    return _guarded(path, load, "a .npy file", "a file saved by numpy.save")
+
+
+def load_torch(path: Path) -> Any:
+    """The contents of a `.pt` of tensors, arrays and plain containers, by torch's weights-only reader.
+
+    Raises:
+        DiffoptError: the file is missing, is damaged, or names anything but tensors, arrays and plain containers.
+    """
+
+    def load(file: io.BufferedIOBase) -> Any:
+        arrays = [_MULTIARRAY._reconstruct, _MULTIARRAY.scalar, np.ndarray, np.dtype]
+        # torch keeps the names of numpy's younger and older homes apart.
+        named = [
+            (item, f"numpy.{core}.multiarray.{item.__name__}") for item in arrays[:2] for core in ("core", "_core")
+        ]
+        kinds = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdFDUSO"]
+        with torch.serialization.safe_globals([*arrays, *named, *kinds, _codecs.encode, bytes]):
+            return torch.load(file, map_location="cpu", weights_only=True)
+
+    return _guarded(path, load, "a .pt file", "a file saved by torch.save")
+
+
+def _guarded(path: Path, load: Callable[[io.BufferedIOBase], Any], kind: str, expected: str) -> Any:
     try:
         with open(path, "rb") as file:
-            return ArrayUnpickler(file, encoding="latin1").load()
+            return load(file)
     except FileNotFoundError:
         raise DiffoptError(f"{path}: no such file. Check the path.") from None
     except pickle.UnpicklingError as error:
+        # torch says it in several sentences, around the one name that matters.
+        found = re.search(r"GLOBAL (\S+)|^([^\n]{1,200})$", str(error))
+        if found is None:
+            raise DiffoptError(f"{path}: not {kind} that can be read. Expected {expected}.") from error
+        name = found.group(1) or found.group(2)
         raise DiffoptError(
-            f"{path}: refused, since loading it would run '{error}'. Only arrays and plain containers are read; "
+            f"{path}: refused, since loading it would run '{name}'. Only arrays and plain containers are read; "
             "convert the file to .npz with the tool that made it."
         ) from None
     except Exception as error:
-        raise DiffoptError(f"{path}: not a readable pickle ({error}). Expected a file saved by pickle.dump.") from error
+        raise DiffoptError(f"{path}: not {kind} that can be read ({error}). Expected {expected}.") from error
