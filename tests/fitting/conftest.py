@@ -9,6 +9,8 @@ from diffopt.data.synthetic import simulate_observation, synthetic_walk
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.prior import MotionPrior, PriorDescription
 
+STEPS = {"mimic": 2, "pose": 2, "warmup": 3, "guidance": 5, "finetune": 3}
+
 
 @pytest.fixture(scope="session")
 def body():
@@ -32,7 +34,7 @@ def small_prior():
 
 @pytest.fixture
 def short_recipe():
-    """Stages of 4, 5 and 4 steps."""
+    """Stages of 2, 2, 3, 5 and 3 steps."""
     steps = "fit.stages.{}.steps={}"
-    overrides = [steps.format(*pair) for pair in (("warmup", 4), ("guidance", 5), ("finetune", 4))]
+    overrides = [steps.format(*pair) for pair in STEPS.items()]
     return load_config(overrides=[*overrides, "logging.wandb=disabled", "logging.checkpoint_every=1"])

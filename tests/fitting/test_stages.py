@@ -16,8 +16,9 @@ def test_locate_counts_through_the_stages():
 
 def test_a_longer_clip_gets_more_steps_and_an_empty_stage_is_left_out(short_recipe):
     short_recipe.fit.stages["guidance"].steps = 0
-    assert stage_lengths(short_recipe.fit, 60) == {"warmup": 4, "finetune": 4}
-    assert stage_lengths(short_recipe.fit, 2 * short_recipe.fit.frames_per_step) == {"warmup": 8, "finetune": 8}
+    assert stage_lengths(short_recipe.fit, 60) == {"mimic": 2, "pose": 2, "warmup": 3, "finetune": 3}
+    twice = stage_lengths(short_recipe.fit, 2 * short_recipe.fit.frames_per_step)
+    assert twice == {"mimic": 4, "pose": 4, "warmup": 6, "finetune": 6}
 
 
 class Watch(pl.Callback):
@@ -25,7 +26,8 @@ class Watch(pl.Callback):
 
     def __init__(self):
         self.moved = []
-        self.optimizers = []
+        self.new_optimizers = 0
+        self.optimizer = None
 
     def on_train_batch_start(self, trainer, fit, batch, batch_idx):
         self.before = {name: value.detach().clone() for name, value in fit.named_parameters()}
@@ -33,37 +35,58 @@ class Watch(pl.Callback):
     def on_train_batch_end(self, trainer, fit, outputs, batch, batch_idx):
         changed = {n.split(".")[0] for n, value in fit.named_parameters() if not torch.equal(value, self.before[n])}
         self.moved.append((fit.stage, frozenset(changed)))
-        self.optimizers.append(id(trainer.optimizers[0]))
+        self.new_optimizers += trainer.optimizers[0] is not self.optimizer
+        self.optimizer = trainer.optimizers[0]
 
 
-def watched(walk, body, prior, config, folder, monkeypatch):
-    watch, trainer = Watch(), pl.Trainer
+def fit_with(callback, walk, body, prior, config, folder, monkeypatch):
+    trainer = pl.Trainer
     monkeypatch.setattr(
-        run.pl, "Trainer", lambda **options: trainer(**options | {"callbacks": [*options["callbacks"], watch]})
+        run.pl, "Trainer", lambda **options: trainer(**options | {"callbacks": [*options["callbacks"], callback]})
     )
     run.fit_sequence(
         walk, body, prior, config.fit, config.guidance, config.logging, 0, "cpu", folder, show_progress=False
     )
-    return watch
+    return callback
 
 
 def test_each_stage_moves_its_own_and_guidance_takes_turns(
     walk, body, small_prior, short_recipe, tmp_path, monkeypatch
 ):
-    watch = watched(walk, body, small_prior, short_recipe, tmp_path, monkeypatch)
+    watch = fit_with(Watch(), walk, body, small_prior, short_recipe, tmp_path, monkeypatch)
     field, camera = frozenset({"field"}), frozenset({"correction"})
     assert watch.moved == [
-        *[("warmup", field)] * 4,
+        *[("mimic", field)] * 2,
+        *[("pose", field)] * 2,
+        *[("warmup", field)] * 3,
         *[("guidance", field), ("guidance", camera)] * 2,
         ("guidance", field),
-        *[("finetune", field | camera)] * 4,
+        *[("finetune", field | camera)] * 3,
     ]
-    assert len(set(watch.optimizers)) == 3
+    assert watch.new_optimizers == 5
 
 
 def test_a_known_camera_is_held_exactly(walk, body, small_prior, short_recipe, tmp_path, monkeypatch):
     from dataclasses import replace
 
     known = replace(walk, camera_trust="known", camera_scale="metric")
-    watch = watched(known, body, small_prior, short_recipe, tmp_path, monkeypatch)
+    watch = fit_with(Watch(), known, body, small_prior, short_recipe, tmp_path, monkeypatch)
     assert all("correction" not in moved for _, moved in watch.moved)
+
+
+def test_the_path_is_solved_anew_from_the_mended_bodies_once(
+    walk, body, small_prior, short_recipe, tmp_path, monkeypatch
+):
+    """The start moves when the stage that asks for it begins, and at no other time; corrections begin at nothing."""
+    starts = []
+
+    class Record(pl.Callback):
+        def on_train_batch_end(self, trainer, fit, outputs, batch, batch_idx):
+            starts.append((fit.stage, fit.start.transl.clone()))
+
+    fit_with(Record(), walk, body, small_prior, short_recipe, tmp_path, monkeypatch)
+    before = [start for stage, start in starts if stage in ("mimic", "pose")]
+    after = [start for stage, start in starts if stage not in ("mimic", "pose")]
+    assert all(torch.equal(start, before[0]) for start in before)
+    assert all(torch.equal(start, after[0]) for start in after)
+    assert not torch.equal(before[0], after[0])
