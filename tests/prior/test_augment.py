@@ -25,6 +25,21 @@ def test_mirror_knows_both_sides():
     ]  # fmt: skip
 
 
+def test_recombined_windows_keep_their_legs_and_path(windows):
+    motion = windows(batch=12)
+
+    mixed = augment.recombine(motion, 1.0, torch.Generator().manual_seed(0))
+
+    legs = [0, *augment.LEGS]
+    torch.testing.assert_close(mixed.joints()[:, :, legs], motion.joints()[:, :, legs])
+    givers = (
+        (mixed.rotations[:, None, 0, 16] == motion.rotations[None, :, 0, 16]).flatten(2).all(dim=2).long().argmax(1)
+    )
+    assert len(givers.unique()) == 12 and (givers != torch.arange(12)).sum() > 8
+    upper = augment.TRUNK + augment.ARMS
+    torch.testing.assert_close(mixed.rotations[:, :, upper], motion.rotations[givers][:, :, upper])
+
+
 def test_another_body_slides_no_more(windows):
     motion = windows()
     settings = Augmentation(stature=0.1, limb=0.1, bone_m=0.02)

@@ -63,6 +63,8 @@ class Augmentation:
     stature: float = 0.07
     limb: float = 0.05
     """Relative change of the whole body, and of legs, trunk and arms apart."""
+    recombined: float = 0.4
+    """Part of the windows that get trunk and arms of another window: what legs do then says more than the style."""
     fitted_body: float = 0.7
     """Part of the windows that go some way towards the skeleton of the body that will be fitted."""
     bone_m: float = 0.008
@@ -118,6 +120,18 @@ def mirror(windows: Windows, chosen: Bool[Tensor, " B"]) -> Windows:
         root=torch.where(chosen[:, None, None], windows.root * flip, windows.root),
         offsets=torch.where(chosen[:, None, None], windows.offsets[:, MIRROR] * flip, windows.offsets),
     )
+
+
+def recombine(windows: Windows, share: float, generator: torch.Generator | None = None) -> Windows:
+    """Give some windows the trunk and the arms of others, frame by frame; legs, pelvis and path stay their own."""
+    batch = len(windows.root)
+    chosen = torch.rand(batch, generator=generator) < share
+    giver = torch.where(chosen, torch.randperm(batch, generator=generator), torch.arange(batch))
+    rotations, offsets = windows.rotations.clone(), windows.offsets.clone()
+    upper = TRUNK + ARMS
+    rotations[:, :, upper] = windows.rotations[giver][:, :, upper]
+    offsets[:, upper] = windows.offsets[giver][:, upper]
+    return replace(windows, rotations=rotations, offsets=offsets)
 
 
 def reshape_body(windows: Windows, augmentation: Augmentation, generator: torch.Generator | None = None) -> Windows:
@@ -212,12 +226,13 @@ def augment(
     skeleton: Float[Tensor, "22 3"],
     generator: torch.Generator | None = None,
 ) -> Windows:
-    """Mirror half of the windows, change bodies, rest poses and floors. Speed is drawn before, by `gather`.
+    """Mirror half, recombine some, change bodies, rest poses and floors. Speed is drawn before, by `gather`.
 
     `skeleton` is that of the body which will be fitted, metres: windows go up to all of the way towards it.
     """
     batch = len(windows.root)
     windows = mirror(windows, torch.rand(batch, generator=generator) < 0.5)
+    windows = recombine(windows, augmentation.recombined, generator)
     share = torch.rand(batch, generator=generator) * (torch.rand(batch, generator=generator) < augmentation.fitted_body)
     windows = approach_skeleton(windows, skeleton, share.sqrt())
     windows = reshape_body(windows, augmentation, generator)
