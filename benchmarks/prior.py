@@ -90,7 +90,7 @@ def held(method: Method) -> Method:
 
 
 def prior_mean(prior: MotionPrior) -> Method:
-    """One step: the expected root block, given the articulation and nothing else."""
+    """`MotionPrior.path_from_articulation`: one step, the expected root block given the articulation."""
 
     def velocity(seen: Windows) -> Tensor:
         path = prior.path_from_articulation(seen.rotations, seen.joints())
@@ -256,7 +256,7 @@ def main() -> None:
         methods |= {"supervised network": network, "supervised network + lock": locked(network)}
     methods |= {
         "prior, mean": prior_mean(prior),
-        "prior, mean + lock + still": held(locked(prior_mean(prior))),
+        "prior, mean + lock": locked(prior_mean(prior)),
         "prior, DDIM": prior_samples(prior),
         "prior, DDIM + lock + still": held(locked(prior_samples(prior))),
     }

@@ -95,3 +95,22 @@ def test_what_is_no_prior_is_refused(prior, tmp_path):
     save_file({"mean": torch.zeros(3)}, tmp_path / "short", metadata={"diffopt": json.dumps(facts)})
     with pytest.raises(ValueError, match="written for other features"):
         load_prior(tmp_path / "short")
+
+
+def test_the_network_may_correct_the_planted_foot_a_little_but_not_carry_the_person_off(
+    prior, random_motion, monkeypatch
+):
+    rotations, _, joints = random_motion(60, dtype=torch.float32)
+    seen = prior.features(rotations, joints)
+
+    def end_with_correction(metres_per_second: float) -> torch.Tensor:
+        physical = prior.physical(seen.clone())
+        physical[..., smpl_features.SLICES["planted_velocity"].start + 1] = 0
+        physical[..., smpl_features.SLICES["planted_velocity"].start] += metres_per_second
+        monkeypatch.setattr(prior, "denoise", lambda *_: prior.normalised(physical)[None])
+        return prior.path_from_articulation(rotations[None], joints[None])[0, -1]
+
+    untouched = end_with_correction(0.0)
+    # Over 2.95 s; the person turns by 250 degrees meanwhile, so that a third of it adds up.
+    assert 0.03 < (end_with_correction(0.05) - untouched).norm() < 0.15
+    assert (end_with_correction(2.0) - untouched).norm() < 0.01

@@ -58,13 +58,13 @@ def planted_foot(
     velocity = (support[..., None] * implied).sum(dim=-2)
     above = height - height.amin(dim=-1, keepdim=True)
     for _ in range(PASSES):
-        coarse = _weighted_mean(velocity, exists, COARSE_SECONDS * fps)
+        coarse = weighted_mean(velocity, exists, COARSE_SECONDS * fps)
         disagreement = (implied - coarse[..., None, :])[..., [0, 2]].square().sum(dim=-1)
         support = torch.exp(-above / HEIGHT_M - disagreement / (2 * AGREEMENT_M_S**2))
         weight = exists[..., None] * (support + FLOOR_WEIGHT)
         total = weight.sum(dim=-1)
         velocity = (weight[..., None] * implied).sum(dim=-2) / total.clamp(min=FLOOR_WEIGHT)[..., None]
-        velocity = _weighted_mean(velocity, total, FINE_SECONDS * fps)
+        velocity = weighted_mean(velocity, total, FINE_SECONDS * fps)
     return Planted(velocity, support)
 
 
@@ -129,7 +129,7 @@ def hold_still(
         still_m_s: the averaged speed at which half of the velocity is left.
         seconds: width of the Gaussian that averages.
     """
-    mean = _weighted_mean(velocity, torch.ones_like(velocity[..., 0]), seconds * fps)
+    mean = weighted_mean(velocity, torch.ones_like(velocity[..., 0]), seconds * fps)
     fourth = mean[..., [0, 2]].square().sum(dim=-1, keepdim=True).square()
     return velocity * fourth / (fourth + still_m_s**4)
 
@@ -144,7 +144,7 @@ def kinematic_velocity(relative: Float[Tensor, "*B T 22 3"], fps: float) -> Floa
     return hold_still(lock_feet(planted_foot(relative, fps).velocity, relative, fps), fps)
 
 
-def _weighted_mean(
+def weighted_mean(
     values: Float[Tensor, "*B S C"], weight: Float[Tensor, "*B S"], width: float
 ) -> Float[Tensor, "*B S C"]:
     """Mean over time under a Gaussian `width` frames wide, times a weight per step; nothing lies beyond the ends."""
