@@ -105,10 +105,9 @@ def test_the_network_may_correct_the_planted_foot_a_little_but_not_carry_the_per
 
     def end_with_correction(metres_per_second: float) -> torch.Tensor:
         physical = prior.physical(seen.clone())
-        physical[..., smpl_features.SLICES["planted_velocity"].start + 1] = 0
         physical[..., smpl_features.SLICES["planted_velocity"].start] += metres_per_second
         monkeypatch.setattr(prior, "denoise", lambda *_: prior.normalised(physical)[None])
-        return prior.path_from_articulation(rotations[None], joints[None])[0, -1]
+        return prior.path_from_articulation(rotations[None], joints[None])[0, -1, [0, 2]]
 
     untouched = end_with_correction(0.0)
     # Over 2.95 s; the person turns by 250 degrees meanwhile, so that a third of it adds up.
