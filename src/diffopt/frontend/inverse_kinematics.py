@@ -81,7 +81,7 @@ def fit_body(
     options: BodyOptions,
     progress: Progress,
 ) -> InitialBody:
-    """Fit one body to all frames at once (Adam on 6D rotations, translations and one shape).
+    """Fit one body to all frames at once (Adam on 6D rotations, translations and one shape, all on splines).
 
     Args:
         body: the body to pose.

@@ -16,8 +16,8 @@ from scipy.spatial.transform import Rotation
 from diffopt.errors import DiffoptError
 from diffopt.frontend.tracks import Tracks
 
-_MAX_POINTS = 500
-_MIN_LENGTH = 3
+_POINTS_PER_FRAME = 150
+_MAX_FRAMES = 300
 _MIN_SHARED = 12
 _ROUNDS = 60
 _ROBUST_PX = 1.0
@@ -53,11 +53,20 @@ def solve_turning(
     Raises:
         DiffoptError: too few points are shared by two frames in a row.
     """
-    used = tracks.longest(_MAX_POINTS, _MIN_LENGTH)
-    rotations = _chain(tracks, frames, focal_px, center_px)
-    _, point = np.unique(used.point, return_inverse=True)
-    offset = used.xy_px - center_px
-    problem = _Sphere(used.frame, point, offset, tracks.pixel * _ROBUST_PX, frames, int(point.max()) + 1)
+    chained = _chain(tracks, frames, focal_px, center_px)
+    # A long clip is solved at every second, third ... frame; the others are then turned onto the directions found.
+    chosen = np.arange(0, frames, -(-frames // _MAX_FRAMES))
+    rotations = chained[chosen]
+    used = tracks.in_frames(chosen).covering(_POINTS_PER_FRAME)
+    names, point = np.unique(used.point, return_inverse=True)
+    problem = _Sphere(
+        frame=np.searchsorted(chosen, used.frame),
+        point=point,
+        offset_px=used.xy_px - center_px,
+        robust_px=tracks.pixel * _ROBUST_PX,
+        frames=len(chosen),
+        points=len(names),
+    )
     directions = problem.mean_directions(rotations, focal_px)
     focal, damping, covariance = focal_px, 1e-4, np.inf
     cost = problem.cost(rotations, directions, focal)
@@ -75,9 +84,12 @@ def solve_turning(
         else:
             damping *= 10
     residual = np.linalg.norm(problem.residuals(rotations, directions, focal), axis=1) / tracks.pixel
-    first = rotations[0].copy()
+    every = chained.copy()
+    every[chosen] = rotations
+    for frame in np.setdiff1d(np.arange(frames), chosen).tolist():
+        every[frame] = _turn_onto(tracks, frame, names, directions, focal, center_px)
     return Turning(
-        rotation_w2c=rotations @ first.T,
+        rotation_w2c=every @ every[0].T,
         focal_px=float(focal),
         focal_spread=float(np.sqrt(covariance)) if refine_focal else np.inf,
         residual_px=float(np.median(residual)),
@@ -153,9 +165,10 @@ class _Sphere:
         ).reshape(-1, 2, 2)
         inverse_blocks = np.linalg.inv(scene_blocks * (1 + damping * np.eye(2)))
         inverse = sparse.bsr_matrix((inverse_blocks, np.arange(self.points), np.arange(self.points + 1))).tocsr()
-        cross = (camera.T @ scene).tocsr()
-        through = cross @ inverse
-        reduced = np.asarray((camera.T @ camera - through @ cross.T).todense())
+        # Dense from here: nearly every frame shares a point with nearly every other.
+        cross = (camera.T @ scene).toarray()
+        through = (inverse.T @ cross.T).T
+        reduced = (camera.T @ camera).toarray() - through @ cross.T
         # The whole scene may turn: the first camera is held by a heavy weight.
         reduced[:3, :3] += 1e6 * np.eye(3) * np.trace(reduced[:3, :3])
         stiff = reduced + damping * np.diag(np.diag(reduced))
@@ -197,14 +210,34 @@ def _chain(tracks: Tracks, frames: int, focal: float, center: Float[ndarray, "2"
             for where, index in ((before, a), (now, b))
         ]
         first, second = (ray / np.linalg.norm(ray, axis=1, keepdims=True) for ray in rays)
-        weight = np.ones(len(first))
-        turn = Rotation.identity()
-        for _ in range(10):
-            turn = Rotation.align_vectors(second, first, weights=weight)[0]
-            error = np.linalg.norm(turn.apply(first) - second, axis=1)
-            weight = 1 / (1 + (error / max(np.median(error), 1e-6)) ** 2)
-        rotations.append(turn.as_matrix() @ rotations[-1])
+        rotations.append(_turn_between(first, second) @ rotations[-1])
     return np.stack(rotations)
+
+
+def _turn_onto(
+    tracks: Tracks,
+    frame: int,
+    names: ndarray,
+    directions: Float[ndarray, "P 3"],
+    focal: float,
+    center: Float[ndarray, "2"],
+) -> Float[ndarray, "3 3"]:
+    """The rotation of a frame from the directions of the points that it sees."""
+    here = tracks.frame == frame
+    _, a, b = np.intersect1d(names, tracks.point[here], return_indices=True)
+    rays = np.column_stack([(tracks.xy_px[here][b] - center) / focal, np.ones(len(b))])
+    return _turn_between(directions[a], rays / np.linalg.norm(rays, axis=1, keepdims=True))
+
+
+def _turn_between(first: Float[ndarray, "N 3"], second: Float[ndarray, "N 3"]) -> Float[ndarray, "3 3"]:
+    """The rotation that takes most of the unit vectors `first` to `second` (Kabsch, reweighted)."""
+    weight = np.ones(len(first))
+    turn = Rotation.identity()
+    for _ in range(10):
+        turn = Rotation.align_vectors(second, first, weights=weight)[0]
+        error = np.linalg.norm(turn.apply(first) - second, axis=1)
+        weight = 1 / (1 + (error / max(np.median(error), 1e-6)) ** 2)
+    return turn.as_matrix()
 
 
 def _tangents(directions: Float[ndarray, "P 3"]) -> Float[ndarray, "P 3 2"]:

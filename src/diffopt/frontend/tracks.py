@@ -49,11 +49,14 @@ class Tracks:
         keep = np.isin(self.point, ranked[lengths[ranked] >= min_length])
         return Tracks(self.frame[keep], self.point[keep], self.xy_px[keep], self.pixel)
 
-    def shared(self, first: int, second: int) -> tuple[Float[ndarray, "M 2"], Float[ndarray, "M 2"]]:
-        """The points seen in both of two frames."""
-        a, b = self.frame == first, self.frame == second
-        _, in_a, in_b = np.intersect1d(self.point[a], self.point[b], return_indices=True)
-        return self.xy_px[a][in_a], self.xy_px[b][in_b]
+    def covering(self, per_frame: int) -> "Tracks":
+        """Of every frame its `per_frame` points that are followed longest, wherever else they are seen."""
+        lengths = np.bincount(self.point)
+        chosen = np.zeros(len(lengths), dtype=bool)
+        for here in np.split(self.point, np.flatnonzero(np.diff(self.frame)) + 1):
+            chosen[here[np.argsort(-lengths[here], kind="stable")[:per_frame]]] = True
+        keep = chosen[self.point] & (lengths[self.point] > 1)
+        return Tracks(self.frame[keep], self.point[keep], self.xy_px[keep], self.pixel)
 
 
 def track_scene(video: Video, person: PersonTrack, points: int, progress: Progress) -> Tracks:

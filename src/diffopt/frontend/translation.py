@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from diffopt.geometry.cameras import NEAR_M
+
 
 def solve_translation(
     points_c: Float[Tensor, "T K 3"],
@@ -13,33 +15,40 @@ def solve_translation(
     center_px: Float[Tensor, "T 2"],
     rounds: int = 4,
 ) -> Float[Tensor, "T 3"]:
-    """Weighted least squares for the translation that best reprojects points onto keypoints, in closed form.
+    """Weighted least squares for the translation that best reprojects points onto keypoints.
 
     With the ray (u, v, 1) of a keypoint, a point X falls on it when X_x + t_x = u (X_z + t_z), and likewise in y:
-    linear in t. Dividing each equation by the depth of the round before turns its error into pixels.
+    linear in t, and solved in closed form. That equation weighs far points more and draws t towards the camera; Gauss-
+    Newton steps, each a closed form again, then make the error one of pixels.
 
     Args:
         points_c: the points before the translation, axes of the camera, metres.
         keypoints_px: where they are seen; never read where `weight` is 0.
         weight: trust in each keypoint; at least two per frame must be above 0.
         focal_px, center_px: the camera.
-        rounds: solutions in a row; the first weighs all depths alike.
+        rounds: solutions in a row; the first is the linear one.
 
     Returns:
         One translation per frame, metres.
     """
     seen = (weight > 0)[..., None]
     rays = (torch.where(seen, keypoints_px, 0.0) - center_px[:, None]) / focal_px[:, None, None]
-    # Rows [1, 0, -u] and [0, 1, -v] for every keypoint; what they should equal is u X_z - X_x and v X_z - X_y.
     eye = torch.eye(2).to(rays).expand(*rays.shape[:2], 2, 2)
+    # Rows [1, 0, -u] and [0, 1, -v] for every keypoint; what they should equal is u X_z - X_x and v X_z - X_y.
     rows = torch.cat([eye, -rays[..., None]], dim=-1)
-    goal = rays * points_c[..., 2:] - points_c[..., :2]
-    in_pixels = weight
-    translation = points_c.new_zeros(len(points_c), 3)
-    for _ in range(rounds):
-        weighted = rows * in_pixels[..., None, None]
-        normal = torch.einsum("tkij,tkil->tjl", weighted, rows)
-        translation = torch.linalg.solve(normal, torch.einsum("tkij,tki->tj", weighted, goal))
-        depth = (points_c[..., 2] + translation[:, None, 2]).clamp_min(0.1)
-        in_pixels = weight / depth.square()
+    translation = _least_squares(rows, rays * points_c[..., 2:] - points_c[..., :2], weight)
+    for _ in range(rounds - 1):
+        placed = points_c + translation[:, None]
+        depth = placed[..., 2:].clamp_min(NEAR_M)
+        projected = placed[..., :2] / depth
+        rows = torch.cat([eye, -projected[..., None]], dim=-1) / depth[..., None]
+        translation = translation + _least_squares(rows, rays - projected, weight)
     return translation
+
+
+def _least_squares(
+    rows: Float[Tensor, "T K 2 3"], goal: Float[Tensor, "T K 2"], weight: Float[Tensor, "T K"]
+) -> Float[Tensor, "T 3"]:
+    weighted = rows * weight[..., None, None]
+    normal = torch.einsum("tkij,tkil->tjl", weighted, rows)
+    return torch.linalg.solve(normal, torch.einsum("tkij,tki->tj", weighted, goal))

@@ -90,8 +90,8 @@ def open_video(path: Path, start_frame: int = 0, stop_frame: int | None = None, 
     height, width = _upright(picture).shape[:2]
     intervals = np.diff(times)
     fps = min((len(times) - 1) / (times[-1] - times[0]), max_fps)
-    ticks = times[0] + np.arange(int(np.floor((times[-1] - times[0]) * fps + 1.5))) / fps
-    nearest = np.searchsorted((times[:-1] + times[1:]) / 2, np.minimum(ticks, times[-1]))
+    ticks = times[0] + np.arange(int((times[-1] - times[0]) * fps + 1e-6) + 1) / fps
+    nearest = np.searchsorted((times[:-1] + times[1:]) / 2, ticks)
     stop = len(nearest) if stop_frame is None else min(stop_frame, len(nearest))
     if start_frame < 0 or stop - start_frame < 2:
         raise DiffoptError(
