@@ -258,7 +258,8 @@ def train(config: PriorTraining) -> Path:
         ckpt_path=str(unfinished) if done else None,
         weights_only=True,
     )
-    chosen = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
-    fit.load_state_dict(chosen)
-    fit.averaged.save(out / "prior.safetensors")
+    if trainer.is_global_zero:
+        fit.load_state_dict(torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"])
+        fit.averaged.save(out / "prior.safetensors")
+    trainer.strategy.barrier()
     return out / "prior.safetensors"
