@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from diffopt.errors import DiffoptError
 
@@ -25,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.command(options)
     except DiffoptError as error:
-        console.print(f"[bold red]diffopt:[/] {error}", soft_wrap=True)
+        # Escaped: the names of files, and of extras to install, have brackets.
+        Console(stderr=True, highlight=False).print(f"[bold red]diffopt:[/] {escape(str(error))}", soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         console.print("Stopped. The same command goes on from the last checkpoint.")
@@ -34,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="diffopt", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="diffopt", description="A person's true motion in the world from a video shot with a moving camera."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, summary: str, run: object) -> argparse.ArgumentParser:
@@ -85,9 +89,9 @@ def _train_prior(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from diffopt.show.pictures import show
+    from diffopt.pipeline import show_again
 
-    for path in show(options.result, options.video):
+    for path in show_again(options.result, options.video):
         console.print(f"  {path}")
 
 

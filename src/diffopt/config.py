@@ -19,6 +19,7 @@ from diffopt.errors import DiffoptError
 from diffopt.fitting.options import FitOptions, LoggingOptions
 from diffopt.frontend.options import FrontendOptions
 from diffopt.losses.guidance import Guidance
+from diffopt.prior.training import PriorTraining
 
 
 @dataclass
@@ -53,6 +54,8 @@ class Config:
     """Seed of every random choice."""
     device: str = "auto"
     """`auto`, `cpu` or `cuda`."""
+    threads: int = 1
+    """CPU threads of a fit: its tensors are small, and more threads mostly wait for each other."""
     body: BodyOptions = field(default_factory=BodyOptions)
     frontend: FrontendOptions = field(default_factory=FrontendOptions)
     prior: PriorOptions = field(default_factory=PriorOptions)
@@ -80,6 +83,16 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
     return config
 
 
+def load_prior_training(path: str | Path | None = None, overrides: Sequence[str] = ()) -> PriorTraining:
+    """How a motion prior is trained: `prior.yaml`, changed by a file and by overrides.
+
+    Raises:
+        DiffoptError: as `load_config`.
+    """
+    layers = [shipped("prior")] + ([find(path)] if path is not None else [])
+    return load_as(PriorTraining, layers, overrides)
+
+
 def load_as(schema: type[_Schema], layers: Sequence[Path], overrides: Sequence[str]) -> _Schema:
     """YAML files, one over the other, then overrides, as an instance of a dataclass.
 
@@ -93,7 +106,13 @@ def load_as(schema: type[_Schema], layers: Sequence[Path], overrides: Sequence[s
         key, separator, _ = override.partition("=")
         if not separator or not key:
             raise DiffoptError(f"'{override}': expected key=value, e.g. `seed=1` or `fit.stages.guidance.steps=500`.")
-        tree = _merge(tree, OmegaConf.from_dotlist([override]), f"'{override}'")
+        try:
+            change = OmegaConf.from_dotlist([override])
+        except yaml.YAMLError as error:
+            raise DiffoptError(
+                f"'{override}': the value cannot be read; put it in quotes of its own, e.g. `{key}='\"[a].mp4\"'`."
+            ) from error
+        tree = _merge(tree, change, f"'{override}'")
     return OmegaConf.to_object(tree)  # type: ignore[return-value]
 
 
@@ -120,15 +139,20 @@ def find(path: str | Path) -> Path:
 
 def _read(path: Path) -> Any:
     try:
-        return OmegaConf.load(path)
+        tree = OmegaConf.load(path)
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise DiffoptError(f"{path}: not readable as YAML ({' '.join(str(error).split())}).") from error
+    if not OmegaConf.is_dict(tree):
+        raise DiffoptError(f"{path}: holds a list; expected fields and their values, e.g. `seed: 1`.")
+    return tree
 
 
 def _merge(tree: Any, change: Any, where: str) -> Any:
     try:
         return OmegaConf.merge(tree, change)
     except OmegaConfBaseException as error:
+        if not (error.full_key or error.key):  # a value where a group of fields is expected
+            raise DiffoptError(f"{where}: does not fit ({str(error).splitlines()[0]}); name a field inside it.") from None
         key = str(error.full_key or error.key)
         parent, _, name = key.rpartition(".")
         group = OmegaConf.select(tree, parent) if parent else tree
@@ -154,6 +178,8 @@ def _check(config: Config) -> None:
     if not any(stage.steps > 0 for stage in config.fit.stages.values()):
         raise DiffoptError("Field 'fit.stages' has no stage with steps > 0, so nothing would be fitted.")
     for name, stage in config.fit.stages.items():
+        if stage.steps < 0:
+            raise DiffoptError(f"Field 'fit.stages.{name}.steps' is {stage.steps}; expected 0 (left out) or more.")
         if stage.steps > 0 and not stage.updates:
             raise DiffoptError(f"Field 'fit.stages.{name}.updates' is empty; say who moves under which losses.")
     if not 0 <= config.guidance.noise_end <= 1 or not 0 <= config.guidance.noise_start <= 1:

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
+from rich.markup import escape
 
 from diffopt.body.model import BodyModel, load_body
-from diffopt.config import Config, to_yaml
-from diffopt.data.initial import InitialState
+from diffopt.config import Config, load_config, to_yaml
 from diffopt.data.observation import Observation
 from diffopt.errors import DiffoptError
 from diffopt.evaluation.truth import TruthScore
-from diffopt.fitting.callbacks import Score
 from diffopt.fitting.report import to_result
 from diffopt.fitting.run import Fitted, fit_sequence
 from diffopt.frontend.prepare import prepare
@@ -43,6 +42,7 @@ def fit(config: Config, console: Console) -> Path:
     Raises:
         DiffoptError: the input or the configuration must be mended first; nothing is destroyed.
     """
+    torch.set_num_threads(config.threads)
     folder = _result_folder(config)
     if folder.exists() and not config.overwrite:
         raise DiffoptError(
@@ -52,18 +52,14 @@ def fit(config: Config, console: Console) -> Path:
     # The front end's cache and the fit's checkpoints live beside the result until it is complete.
     work = folder.parent / f".{folder.name}.work"
     seconds: dict[str, float] = {}
-    observation = _timed(seconds, "front end", lambda: _observe(config, work, console))
-    body = _body_of(observation, config)
+    body = load_body(config.body.model)
+    observation = _timed(seconds, "front end", lambda: _observe(config, body, work))
+    _check_body(observation, body)
     needs_prior = any(
         update.losses.diffusion > 0 for stage in config.fit.stages.values() for update in stage.updates.values()
     )
     prior = load_prior(config.prior.path) if needs_prior else None
     truth = TruthScore(observation, body) if observation.has_truth else None
-
-    def score_of(state: InitialState) -> Score:
-        assert truth is not None
-        return lambda motion, cameras: truth(motion, cameras, state.betas)
-
     fitted = fit_sequence(
         observation,
         body,
@@ -74,31 +70,51 @@ def fit(config: Config, console: Console) -> Path:
         config.seed,
         config.device,
         work,
-        score=None if truth is None else score_of,
+        score=truth,
     )
     seconds["fit"] = fitted.seconds
     metrics = None if truth is None else _compare(truth, fitted)
     result = to_result(fitted, observation, body, to_yaml(config), _run_facts(config, seconds), metrics)
     result.write(folder, overwrite=config.overwrite)
+    observation.save(folder / "observation.npz")
     _keep_logs(work, folder)
     pictures: list[Path] = []
     if config.pictures:
         video = Path(config.source) if _is_video(config.source) else None
-        pictures = _timed(seconds, "pictures", lambda: show(folder, video))
+        start = config.frontend.start_frame
+        pictures = _timed(seconds, "pictures", lambda: show(folder, video, observation, body, start))
     _summary(console, result, folder, pictures, seconds)
     return folder
 
 
+def show_again(folder: Path, video: Path | None) -> list[Path]:
+    """`diffopt show`: draw the pictures of a result folder anew.
+
+    Args:
+        folder: what a fit left behind.
+        video: where the video is now; None looks where it was.
+    """
+    result = Result.load(folder)
+    config = load_config(folder / "config.yaml")
+    if video is None and _is_video(config.source) and Path(config.source).is_file():
+        video = Path(config.source)
+    body = load_body("free" if result.body_model == "free" else config.body.model)
+    return show(folder, video, None, body, config.frontend.start_frame)
+
+
 def prepare_to_file(config: Config, console: Console) -> Path:
     """`diffopt prepare`: from a video to an observation file."""
+    if not config.source:
+        raise DiffoptError("Nothing to prepare: give a video, e.g. `source=video.mp4`.")
     path = Path(config.out or f"out/{Path(config.source).stem}.npz")
     if path.suffix != ".npz":
         raise DiffoptError(f"out={path}: an observation is one .npz file; end the name in .npz.")
     if path.exists() and not config.overwrite:
         raise DiffoptError(f"{path}: exists already. Choose another `out=` or set `overwrite=true`.")
     if not _is_video(config.source):
-        raise DiffoptError(f"source={config.source}: expected a video ({', '.join(VIDEO_SUFFIXES)}).")
-    observation = prepare(Path(config.source), config.frontend, path.parent / f".{path.stem}.work")
+        raise DiffoptError(f"source='{config.source}': expected a video ({', '.join(VIDEO_SUFFIXES)}).")
+    body = load_body(config.body.model)
+    observation = prepare(Path(config.source), config.frontend, path.parent / f".{path.stem}.work", body)
     path.parent.mkdir(parents=True, exist_ok=True)
     observation.save(path)
     console.print(f"Observation: {path}. Fit it with `diffopt fit source={path}`.")
@@ -115,37 +131,35 @@ def _result_folder(config: Config) -> Path:
     return Path(config.out) if config.out else Path("out") / Path(config.source).stem
 
 
-def _observe(config: Config, work: Path, console: Console) -> Observation:
+def _observe(config: Config, body: BodyModel, work: Path) -> Observation:
     source = Path(config.source)
     if not source.exists():
         raise DiffoptError(f"{source}: no such file. `source=` takes a video or an observation (.npz).")
     if source.suffix == ".npz":
         return Observation.load(source)
     if _is_video(config.source):
-        return prepare(source, config.frontend, work / "frontend")
+        return prepare(source, config.frontend, work / "frontend", body)
     raise DiffoptError(
         f"{source}: unknown format. `source=` takes a video ({', '.join(VIDEO_SUFFIXES)}) or an observation (.npz)."
     )
 
 
-def _body_of(observation: Observation, config: Config) -> BodyModel:
-    body = load_body(config.body.model)
+def _check_body(observation: Observation, body: BodyModel) -> None:
     if body.name != observation.body_model:
         mend = "set `body.model=` to your SMPL file" if observation.body_model == "smpl" else "set `body.model=free`"
         raise DiffoptError(
             f"Observation '{observation.name}' was made with the body '{observation.body_model}', but body.model is "
             f"'{body.name}'; their betas do not mean the same. To mend it, {mend}."
         )
-    return body
 
 
 def _compare(truth: TruthScore, fitted: Fitted) -> dict[str, Any]:
     """The metrics of the fit, and of what it was given."""
     state = fitted.state
     return {
-        **truth(fitted.motion, fitted.cameras, state.betas),
-        "initial_composition": truth(state.composed, state.cameras, state.betas),
-        "initial_path": truth(state.motion, state.cameras, state.betas),
+        **truth(fitted.motion, fitted.cameras),
+        "initial_composition": truth(state.composed, state.cameras),
+        "initial_path": truth(state.motion, state.cameras),
     }
 
 
@@ -181,7 +195,7 @@ def _summary(console: Console, result: Result, folder: Path, pictures: list[Path
     pelvis = result.joints[:, 0]
     path_m = float(np.linalg.norm(np.diff(pelvis[:, [0, 2]], axis=0), axis=1).sum())
     duration = result.num_frames / result.fps
-    console.print(f"\n[bold]{folder}[/]: {result.num_frames} frames, {duration:.1f} s")
+    console.print(f"\n[bold]{escape(str(folder))}[/]: {result.num_frames} frames, {duration:.1f} s")
     console.print(f"  the person travels {path_m:.2f} m ({path_m / duration:.2f} m/s)")
     median = result.diagnostics["reprojection_px_median"]
     if median is not None:
@@ -198,4 +212,4 @@ def _summary(console: Console, result: Result, folder: Path, pictures: list[Path
                 console.print(f"  {name:18} {before[name]:8.1f} -> {result.metrics[name]:8.1f}")
     console.print("  seconds: " + ", ".join(f"{part} {value:.0f}" for part, value in seconds.items()))
     for picture in pictures:
-        console.print(f"  {picture}")
+        console.print(f"  {escape(str(picture))}")

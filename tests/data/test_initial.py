@@ -104,7 +104,7 @@ def test_path_and_scale_equal_a_general_least_squares_solver():
 
 def test_clean_walk_comes_out_as_it_was(body, clean_walk):
     state = initial_state(clean_walk, body, observed_bodies(clean_walk))
-    metrics = TruthScore(clean_walk, body)(state.motion, state.cameras, state.betas)
+    metrics = TruthScore(clean_walk, body)(state.motion, state.cameras)
     assert metrics["g_mpjpe_mm"] < 60
     assert metrics["rte_percent"] < 2
     assert metrics["pa_mpjpe_mm"] < 1

@@ -45,6 +45,7 @@ class TruthScore:
             raise ValueError(f"Observation '{observation.name}' carries no truth to score against.")
         self.fps = observation.fps
         self.body = body
+        self.betas = torch.as_tensor(observation.betas).float()
         truth = Motion.from_axis_angle(
             *(
                 torch.as_tensor(values).float()
@@ -61,7 +62,7 @@ class TruthScore:
             )
         self.true = track(truth, torch.as_tensor(observation.truth_betas).float(), body, cameras)
 
-    def __call__(self, motion: Motion, cameras: Cameras, betas: Float[Tensor, "10"]) -> dict[str, float]:
+    def __call__(self, motion: Motion, cameras: Cameras) -> dict[str, float]:
         """All metrics of an estimate by name."""
         compared = cameras if self.true.rotation_w2c is not None else None
-        return score(track(motion, betas, self.body, compared), self.true, self.fps)
+        return score(track(motion, self.betas, self.body, compared), self.true, self.fps)

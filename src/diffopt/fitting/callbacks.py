@@ -37,7 +37,7 @@ class FitProgress(pl.Callback):
         self, trainer: pl.Trainer, fit: SequenceFit, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if trainer.global_step % 10 == 0 or trainer.global_step == self.total_steps:
-            loss = float(trainer.callback_metrics["loss"])
+            loss = float(fit.losses["total"])
             self.bar.update(self.task, completed=trainer.global_step, stage=fit.stage, loss=loss)
 
     def on_train_end(self, trainer: pl.Trainer, fit: SequenceFit) -> None:  # type: ignore[override]
@@ -48,7 +48,7 @@ class FitProgress(pl.Callback):
 
 
 class LossCurves(pl.Callback):
-    """Keeps every loss now and then, for the diagnostics: {stage: {loss: [[step, value], ...]}}.
+    """Logs every loss now and then, and keeps it for the diagnostics: {stage: {loss: [[step, value], ...]}}.
 
     Part of the checkpoint, so that the curves of a resumed fit begin at its beginning.
     """
@@ -60,14 +60,14 @@ class LossCurves(pl.Callback):
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: pl.Trainer, fit: SequenceFit, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        # Updates that take turns must all come to be kept: an even stride would always meet the same one.
-        if trainer.global_step % self.every < 2:
-            for name, value in trainer.callback_metrics.items():
-                stage, _, loss = name.partition("/")
-                if loss and stage == fit.stage:
-                    self.curves.setdefault(stage, {}).setdefault(loss, []).append(
-                        [float(trainer.global_step), float(value)]
-                    )
+        step = trainer.global_step
+        # Two steps in a row: updates take turns, and an even stride would always meet the same one.
+        if step % self.every < 2:
+            values = {name: float(value) for name, value in fit.losses.items()}
+            for name, value in values.items():
+                self.curves.setdefault(fit.stage, {}).setdefault(name, []).append([float(step), value])
+            for logger in trainer.loggers:
+                logger.log_metrics({f"{fit.stage}/{name}": value for name, value in values.items()}, step)
 
     def state_dict(self) -> dict[str, Any]:
         return {"curves": self.curves}

@@ -76,6 +76,9 @@ class SequenceFit(pl.LightningModule):
         self.stage = next(iter(options.stages))
         self.progress = 0.0
         self.update = Update()
+        self.losses: dict[str, Tensor] = {}
+        """Every loss of the last step, unweighted, and their weighted total; read by the callbacks that report them
+        now and then, since Lightning's own logging in every step costs a tenth of it."""
 
     @property
     def body(self) -> BodyModel:
@@ -135,13 +138,14 @@ class SequenceFit(pl.LightningModule):
         objective = self.objective(batch, self.global_step)
         weights = self.update.losses
         total = torch.zeros((), device=self.device)
+        self.losses = {}
         for name in (field.name for field in fields(LossWeights)):
             weight = getattr(weights, name)
             if weight:
                 value = getattr(objective, name)
                 total = total + weight * value
-                self.log(f"{self.stage}/{name}", value.detach())
-        self.log("loss", total.detach())
+                self.losses[name] = value.detach()
+        self.losses["total"] = total.detach()
         # A turn in which nothing may move (a known camera's) is a step without a gradient.
         return total if total.requires_grad else None
 

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def fit_sequence(
     seed: int,
     device: str,
     work_dir: Path,
-    score: Callable[[InitialState], Score] | None = None,
+    score: Score | None = None,
     show_progress: bool = True,
 ) -> Fitted:
     """Fit one sequence; go on from the last checkpoint if one of the very same fit lies in `work_dir`.
@@ -77,7 +77,7 @@ def fit_sequence(
         seed: seed of every random choice.
         device: `auto`, `cpu` or `cuda`.
         work_dir: where logs and checkpoints go.
-        score: makes the metrics against the truth, given the state the fit starts from.
+        score: metrics of an estimate against the truth, where that is known.
         show_progress: draw a progress bar.
 
     Returns:
@@ -111,7 +111,7 @@ def fit_sequence(
         ),
     ]
     if score is not None:
-        callbacks.append(MetricCurves(score(state), log_options.metrics_every))
+        callbacks.append(MetricCurves(score, log_options.metrics_every))
     if show_progress:
         callbacks.append(FitProgress(data.steps))
     last = checkpoints / "last.ckpt"
@@ -123,7 +123,6 @@ def fit_sequence(
             max_steps=data.steps,
             logger=_loggers(observation.name, log_options, work_dir),
             callbacks=callbacks,
-            log_every_n_steps=25,
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=work_dir,
