@@ -6,8 +6,8 @@ from diffopt.losses.terms import (
     acceleration_loss,
     correction_roughness_loss,
     correction_size_loss,
+    floor_loss,
     foot_sliding_loss,
-    penetration_loss,
 )
 from diffopt.motion.correction import CameraCorrection
 
@@ -36,13 +36,20 @@ def test_height_is_no_way_out():
     assert path.grad[..., 0].abs().max() > 0
 
 
-def test_penetration_counts_depth_below_the_floor_only():
-    points = torch.tensor([[[0.0, -0.1, 0.0], [0.0, 0.5, 0.0]]])
-    assert torch.isclose(penetration_loss(points), torch.tensor(0.5))
+def test_a_still_foot_pays_half_at_the_reference_height_and_a_swinging_one_little():
+    assert torch.isclose(floor_loss(feet(0.0, 0.05), 10.0, height_m=0.05), torch.tensor(0.5))
+    assert floor_loss(feet(0.0, 0.0), 10.0) == 0
+    assert floor_loss(feet(3.0, 0.05), 10.0, speed_m_s=0.3) < 0.01
+    assert floor_loss(feet(0.0, 2.0), 10.0) < 1.0  # who stands on a wall is not pulled down
+
+
+def test_a_foot_below_the_floor_pays_its_squared_depth_however_fast():
+    deep = floor_loss(feet(30.0, -0.1), 10.0, height_m=0.05)
+    assert torch.isclose(deep, torch.tensor(4.0), rtol=1e-2)
 
 
 def test_corrections_cost_nothing_at_the_start_and_one_at_their_plausible_size():
-    made = CameraCorrection(4, "estimated", False, False)
+    made = CameraCorrection(4, "estimated", scale_known=False, focal_per_frame=False)
     assert correction_size_loss(made) == 0 and correction_roughness_loss(made, 30.0) == 0
     with torch.no_grad():
         made.translation_bias[:, 0] = 0.05
@@ -51,7 +58,7 @@ def test_corrections_cost_nothing_at_the_start_and_one_at_their_plausible_size()
 
 
 def test_roughness_is_the_second_derivative():
-    made = CameraCorrection(5, "estimated", False, False)
+    made = CameraCorrection(5, "estimated", scale_known=False, focal_per_frame=False)
     with torch.no_grad():
         made.translation_bias[:, 1] = 0.5 * 3.0 * (torch.arange(5) / 10.0) ** 2  # 3 m/s^2
     assert torch.isclose(correction_roughness_loss(made, 10.0), torch.tensor(9.0), rtol=1e-4)

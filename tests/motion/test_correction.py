@@ -17,8 +17,8 @@ def given():
     return Cameras(rotation, translation, torch.full((6,), 900.0), torch.full((6, 2), 300.0))
 
 
-def correction(trust="estimated", metric=False, focal_per_frame=False):
-    return CameraCorrection(6, trust, metric, focal_per_frame)
+def correction(trust="estimated", scale_known=False, focal_per_frame=False):
+    return CameraCorrection(6, trust, scale_known, focal_per_frame)
 
 
 def test_changes_nothing_at_the_start(given):
@@ -78,8 +78,14 @@ def test_a_window_equals_the_whole(given):
 
 
 def test_what_is_known_is_not_moved():
-    assert correction("known").free_parameters() == []
-    static = correction("static")
-    assert [p is static.focal_scale for p in static.free_parameters()] == [True]
-    metric = correction(metric=True)
-    assert all(p is not metric.travel_scale for p in metric.free_parameters())
+    def moves(made):
+        return {
+            name for name, value in made.named_parameters() if any(value is free for free in made.free_parameters())
+        }
+
+    everything = {name for name, _ in correction().named_parameters()}
+    assert moves(correction()) == everything
+    assert moves(correction(scale_known=True)) == everything - {"travel_scale", "translation_scale"}
+    assert moves(correction("known", scale_known=True)) == set()
+    assert moves(correction("known")) == {"travel_scale"}
+    assert moves(correction("static", scale_known=True)) == {"focal_scale"}

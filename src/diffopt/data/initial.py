@@ -42,6 +42,8 @@ class InitialState:
     betas: Float[Tensor, "10"]
     trust: Float[Tensor, "T"]
     """1 where the person was seen, 0 where not."""
+    scale_known: bool
+    """The camera's travel was given in metres, or it does not travel."""
     findings: dict[str, float] = field(default_factory=dict)
     """Scale, its error, the angle by which gravity was corrected, and so on, for the diagnostics."""
 
@@ -78,7 +80,8 @@ def initial_state(observation: Observation, body: BodyModel, body_c: Motion) -> 
     pelvis_c = landmarks_c[:, JOINT_INDEX["pelvis"]]
     relative = np.einsum("tji,tkj->tki", rotation, landmarks_c - pelvis_c[:, None])
     seen = np.einsum("tji,tj->ti", rotation, pelvis_c)
-    find_scale = observation.camera_scale == "unknown" and observation.camera_trust == "estimated"
+    travels = observation.camera_trust != "static" and float(np.linalg.norm(centers, axis=-1).max()) > 1e-6
+    find_scale = travels and observation.camera_scale == "unknown"
     align = _first_alignment(observation, relative, valid)
     path = _root_path(align, relative, seen, centers, valid, observation.fps, find_scale)
     tilt_deg = 0.0
@@ -105,6 +108,7 @@ def initial_state(observation: Observation, body: BodyModel, body_c: Motion) -> 
         ),
         betas=betas,
         trust=_tensor(valid),
+        scale_known=not find_scale,
         findings={
             "camera_scale": path.scale,
             "camera_scale_log_error": path.scale_error,

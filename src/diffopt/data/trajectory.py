@@ -76,7 +76,7 @@ def solve_root_path(
         feet: points of the soles relative to the pelvis, axes of the world, metres.
         valid: frames in which the body was seen.
         fps: frames per second.
-        find_scale: whether the unit of `centers` is unknown.
+        find_scale: whether the unit of `centers` is unknown; they must then not all be one point.
         evidence: how far each kind of evidence is trusted.
         iterations: reweightings.
 
@@ -84,7 +84,6 @@ def solve_root_path(
         Path, scale and which feet are down.
     """
     num_frames = len(seen_w)
-    find_scale = find_scale and float(np.ptp(centers, axis=0).max()) > 0
     # In units of the whole travel the scale is a number of order one, like the other unknowns.
     extent = float(np.linalg.norm(centers, axis=-1).max()) if find_scale else 1.0
     travel = centers / extent

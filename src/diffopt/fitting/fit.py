@@ -40,7 +40,6 @@ class SequenceFit(pl.LightningModule):
         options: FitOptions,
         guidance: Guidance,
         trust: str,
-        metric: bool,
         seed: int,
     ) -> None:
         """
@@ -53,7 +52,6 @@ class SequenceFit(pl.LightningModule):
             options: field, corrections and stages.
             guidance: how the prior guides.
             trust: how far the given camera is trusted: `estimated`, `static` or `known`.
-            metric: whether the given camera's travel is in metres.
             seed: seed of every random choice.
         """
         super().__init__()
@@ -70,7 +68,9 @@ class SequenceFit(pl.LightningModule):
         else:
             shape, duration_s = options.field, (num_frames - 1) / fps
             self.field = MotionField(duration_s, shape.bandwidth_hz, shape.width, shape.layers, center, spread)
-        self.correction = CameraCorrection(num_frames, trust, metric, options.correction.focal_per_frame)
+        self.correction = CameraCorrection(
+            num_frames, trust, self.start.scale_known, options.correction.focal_per_frame
+        )
         # Frozen networks are no part of the fit: not moved by its optimizer, not stored in its checkpoints.
         self._frozen = {"body": body.requires_grad_(False), "prior": prior and prior.requires_grad_(False)}
         self.stage = next(iter(options.stages))

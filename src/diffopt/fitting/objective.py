@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffopt.body.model import BodyModel
 from diffopt.body.skeleton import BODY_JOINTS
-from diffopt.data.initial import FOOT_POINTS
+from diffopt.data.initial import FOOT_POINTS, SOLE_M
 from diffopt.fitting.batch import SequenceBatch
 from diffopt.fitting.start import Start
 from diffopt.geometry.cameras import project
@@ -19,8 +19,8 @@ from diffopt.losses.terms import (
     acceleration_loss,
     correction_roughness_loss,
     correction_size_loss,
+    floor_loss,
     foot_sliding_loss,
-    penetration_loss,
 )
 from diffopt.losses.warmup import articulation_loss, warmup_loss
 from diffopt.motion.correction import CameraCorrection
@@ -93,8 +93,9 @@ class Objective:
         return foot_sliding_loss(self.landmarks[:, FOOT_POINTS], self.batch.fps)
 
     @property
-    def penetration(self) -> Float[Tensor, ""]:
-        return penetration_loss(self.landmarks[:, FOOT_POINTS])
+    def floor(self) -> Float[Tensor, ""]:
+        lift = torch.tensor([0.0, SOLE_M, 0.0], device=self.landmarks.device)
+        return floor_loss(self.landmarks[:, FOOT_POINTS] - lift, self.batch.fps)
 
     @property
     def acceleration(self) -> Float[Tensor, ""]:

@@ -40,8 +40,8 @@ class LossWeights:
     """Projected joints against detected keypoints, L_2D (eq. 8)."""
     foot_sliding: float = 0.0
     """Planted feet stand still."""
-    penetration: float = 0.0
-    """Soles stay above the floor."""
+    floor: float = 0.0
+    """Standing feet touch the floor, none sinks into it."""
     acceleration: float = 0.0
     """Joints do not jerk."""
     correction_size: float = 0.0

@@ -97,7 +97,6 @@ def fit_sequence(
         options,
         guidance,
         trust=observation.camera_trust,
-        metric=observation.camera_scale == "metric",
         seed=seed,
     )
     fit.stage = next(iter(lengths))

@@ -26,6 +26,7 @@ class Start(nn.Module):
     def __init__(self, state: InitialState) -> None:
         super().__init__()
         self.findings = dict(state.findings)
+        self.scale_known = state.scale_known
         for part in (state.motion, state.cameras):
             for name, values in vars(part).items():
                 self.register_buffer(name, values.clone())

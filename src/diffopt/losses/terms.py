@@ -34,9 +34,28 @@ def foot_sliding_loss(
     return (planted * squared / (squared + 1.0)).mean()
 
 
-def penetration_loss(feet: Float[Tensor, "T F 3"]) -> Float[Tensor, ""]:
-    """Soles do not sink into the floor: mean squared depth below y = 0, in (decimetres)^2."""
-    return (10 * feet[..., 1]).clamp_max(0.0).square().mean()
+def floor_loss(
+    feet: Float[Tensor, "T F 3"], fps: float, height_m: float = 0.05, speed_m_s: float = 0.3
+) -> Float[Tensor, ""]:
+    """Feet that stand, stand on the floor; no foot sinks into it.
+
+    Geman-McClure on the height of points that are nearly still, so that who stands on a step or a beam is left there;
+    plus the squared depth of points below the floor.
+
+    Args:
+        feet: points on the soles in the world, y up, floor y = 0, metres.
+        fps: frames per second.
+        height_m: a still point this high costs half the ceiling; a point this deep costs 1.
+        speed_m_s: a point as fast as this counts half.
+
+    Returns:
+        Mean over frames and points, dimensionless.
+    """
+    speed = ((feet[1:] - feet[:-1]) * fps).norm(dim=-1).detach()
+    still = 1.0 / (1.0 + (speed / speed_m_s) ** 2)
+    squared = (feet[1:, :, 1] / height_m).square()
+    depth = (feet[..., 1] / height_m).clamp_max(0.0).square().mean()
+    return (still * squared / (squared + 1.0)).mean() + depth
 
 
 def correction_size_loss(

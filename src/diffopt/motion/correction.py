@@ -16,16 +16,18 @@ from diffopt.motion.field import rotations_from_6d
 class CameraCorrection(nn.Module):
     """The learned b_R, s_t, b_t, s_f of one clip, and one scale of the whole travel on which s_t builds.
 
-    What is known is not moved: a `known` camera keeps everything, a `static` one its pose. One focal scale serves the
-    whole clip unless the lens zooms, since a focal length per frame can explain away any change of depth.
+    What is known is not moved: a `known` camera keeps everything but an unknown scale, a `static` one its pose. One
+    focal scale serves the whole clip unless the lens zooms, since a focal length per frame can explain away any change
+    of depth.
     """
 
-    def __init__(self, num_frames: int, trust: str, metric: bool, focal_per_frame: bool) -> None:
+    def __init__(self, num_frames: int, trust: str, scale_known: bool, focal_per_frame: bool) -> None:
         """
         Args:
             num_frames: T.
-            trust: `estimated` (all move), `static` (only the focal scale moves) or `known` (nothing moves).
-            metric: the camera's travel is in metres, so its scale is not free.
+            trust: `estimated` (all move), `static` (only the focal scale moves) or `known` (only an unknown scale
+                moves).
+            scale_known: the camera's travel is in metres, or it does not travel: its scale is not free.
             focal_per_frame: one s_f per frame, for a zooming lens, instead of one for the clip.
         """
         super().__init__()
@@ -35,7 +37,7 @@ class CameraCorrection(nn.Module):
         self.translation_bias = nn.Parameter(torch.zeros(num_frames, 3))
         self.focal_scale = nn.Parameter(torch.ones(num_frames if focal_per_frame else 1, 1))
         self.trust = trust
-        self.metric = metric
+        self.scale_known = scale_known
 
     @torch.no_grad()
     def reset(self) -> None:
@@ -47,12 +49,13 @@ class CameraCorrection(nn.Module):
 
     def free_parameters(self) -> list[nn.Parameter]:
         """The corrections that the clip's trust in its camera leaves open."""
+        scale = [] if self.scale_known else [self.travel_scale]
         if self.trust == "known":
-            return []
+            return scale
         if self.trust == "static":
             return [self.focal_scale]
-        moving = [self.rotation_bias_6d, self.translation_scale, self.translation_bias, self.focal_scale]
-        return moving if self.metric else [self.travel_scale, *moving]
+        moving = [self.rotation_bias_6d, self.translation_bias, self.focal_scale]
+        return moving if self.scale_known else [self.translation_scale, *scale, *moving]
 
     def forward(self, given: Cameras, frames: slice = slice(None)) -> Cameras:
         """The given cameras, corrected.
