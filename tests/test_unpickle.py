@@ -1,4 +1,4 @@
-"""Files are written by the real writers; joblib's by a small writer that follows its layout, and by joblib if it is there.
+"""Files are written by the real writers; joblib's by a small writer of its layout, and by joblib if it is there.
 
 `test_our_joblib_is_joblibs` holds the small writer to joblib byte for byte.
 """
@@ -15,11 +15,10 @@ from collections import OrderedDict, defaultdict
 import numpy as np
 import pytest
 import torch
+from joblib_layout import joblib_bytes
 
 from diffopt.errors import DiffoptError
 from diffopt.unpickle import load_npy, load_pickle, load_torch
-
-from joblib_layout import joblib_bytes
 
 CONTENT = {
     "c": np.arange(12.0).reshape(3, 4),

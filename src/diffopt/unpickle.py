@@ -212,7 +212,7 @@ def load_torch(path: Path) -> Any:
         ]
         kinds = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdFDUSO"]
         with torch.serialization.safe_globals([*arrays, *named, *kinds, _codecs.encode, bytes]):
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
 
     return _guarded(path, load, "a .pt file", "a file saved by torch.save")
 

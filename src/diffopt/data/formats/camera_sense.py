@@ -1,0 +1,50 @@
+"""A sanity check of a camera that comes from another file than the body.
+
+A body in the camera frame falls on the image whatever the camera's path is, so projecting cannot see a wrong path.
+What can: a person's heading and lean change slowly, while an inverted camera adds its own turning to theirs twice.
+(Swapped quaternions turn the world upside down and are seen by their first pose, see `slam`.)
+"""
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from scipy.spatial.transform import Rotation
+
+from diffopt.errors import DiffoptError
+
+STEP_S = 0.5
+MIN_CAMERA_TURN_DEG = 10.0
+"""Below this turn of the camera nothing can be told, and little is lost."""
+MUCH_CALMER = 0.7
+"""The inverse must leave this part of the person's turning, or less, to be believed."""
+MIN_GAIN_DEG = 2.0
+
+
+def check_camera_turn(
+    rotation_w2c: Float[ndarray, "T 3 3"], global_orient_c: Float[ndarray, "T 3 3"], fps: float, where: str
+) -> None:
+    """Compare how much the person turns in the world, with the camera as it was read and with its inverse.
+
+    Raises:
+        DiffoptError: the camera turns, and its inverse leaves the person much calmer.
+    """
+    step = max(1, round(STEP_S * fps))
+    if len(rotation_w2c) <= 2 * step or _degrees(rotation_w2c @ rotation_w2c[0].T).max() < MIN_CAMERA_TURN_DEG:
+        return
+    as_read = _turn_deg(rotation_w2c, global_orient_c, step)
+    inverted = _turn_deg(np.swapaxes(rotation_w2c, -1, -2), global_orient_c, step)
+    if inverted < MUCH_CALMER * as_read and as_read - inverted > MIN_GAIN_DEG:
+        raise DiffoptError(
+            f"{where}: with this camera the person turns by {as_read:.0f} degrees in every {STEP_S} s, with its "
+            f"inverse by {inverted:.0f}: inverted extrinsics; expected camera-to-world [x y z, qx qy qz qw]; invert the poses."
+        )
+
+
+def _degrees(rotations: Float[ndarray, "N 3 3"]) -> Float[ndarray, "N"]:
+    return np.degrees(Rotation.from_matrix(rotations).magnitude())
+
+
+def _turn_deg(rotation_w2c: ndarray, global_orient_c: ndarray, step: int) -> float:
+    """Mean turn of the body's root in the world in `step` frames."""
+    world = np.swapaxes(rotation_w2c, -1, -2) @ global_orient_c
+    return float(_degrees(world[step:] @ np.swapaxes(world[:-step], -1, -2)).mean())
