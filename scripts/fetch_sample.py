@@ -31,7 +31,7 @@ from diffopt.frontend.video import Video, open_video
 WHEEL = "pose2sim==0.10.49"
 DEMO = "Pose2Sim/Demo_SinglePerson"
 VIEW = 1
-"""Which of the four cameras: the second shows the whole beam from the side."""
+"""Which of the four cameras: the second looks along the beam."""
 WIDTH, HEIGHT, FOCAL_PX = 540, 720, 1150.0
 _HIPS, _SHOULDERS = (23, 24), (11, 12)
 SEED = 1

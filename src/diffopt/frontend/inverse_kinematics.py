@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import roma
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from rich.progress import Progress
 from scipy.interpolate import BSpline
 from torch import Tensor
@@ -108,7 +108,7 @@ def fit_body(
     start = _start(goal)
     first = body.landmarks(*_split(start), torch.zeros(len(goal), 3), betas).detach()
     place = solve_translation(regressor @ first, keypoints, confidence + 1e-6, focal, center)
-    place = _fill_unseen(place, track.frame_valid)
+    place = _bridge(place, track.frame_valid)
     spline = _spline(len(goal), fps, options.knot_spacing_s)
     to_knots = torch.linalg.pinv(spline)
     rotation_knots = (to_knots @ start.flatten(start_dim=1)).requires_grad_()
@@ -147,10 +147,12 @@ def fit_body(
         placed = points + place[:, None]
         pixels = focal[:, None, None] * placed[..., :2] / placed[..., 2:] + center[:, None]
         residual = (pixels - keypoints).norm(dim=-1)[confidence > 0.5]
+        rotations = _bridge_rotations(torch.cat([orient[:, None], pose], dim=1), track.frame_valid)
+        rotvecs = roma.rotmat_to_rotvec(rotations).numpy()
         return InitialBody(
-            body_pose=roma.rotmat_to_rotvec(pose).numpy(),
-            global_orient_c=roma.rotmat_to_rotvec(orient).numpy(),
-            transl_c=place.detach().numpy().copy(),
+            body_pose=rotvecs[:, 1:],
+            global_orient_c=rotvecs[:, 0],
+            transl_c=_bridge(place, track.frame_valid).numpy(),
             betas=betas.detach().numpy().copy(),
             residual_px=float(residual.median()) if len(residual) else float("nan"),
         )
@@ -221,7 +223,24 @@ def _robust(off: Float[Tensor, "T K D"]) -> Float[Tensor, "T K"]:
     return squared / (squared + 1)
 
 
-def _fill_unseen(place: Float[Tensor, "T 3"], valid: np.ndarray) -> Float[Tensor, "T 3"]:
+def _bridge(place: Float[Tensor, "T 3"], valid: Bool[np.ndarray, "T"]) -> Float[Tensor, "T 3"]:
+    """Straight lines over the frames in which the person was not seen; the ends are held."""
     frames = np.arange(len(valid))
     filled = [np.interp(frames, frames[valid], column[valid]) for column in place.numpy().T]
     return torch.as_tensor(np.stack(filled, axis=1)).float()
+
+
+def _bridge_rotations(rotations: Float[Tensor, "T J 3 3"], valid: Bool[np.ndarray, "T"]) -> Float[Tensor, "T J 3 3"]:
+    """Great circles over the frames in which the person was not seen; the ends are held."""
+    frames, seen = np.arange(len(valid)), np.flatnonzero(valid)
+    after = np.searchsorted(seen, frames).clip(1, len(seen) - 1) if len(seen) > 1 else np.zeros(len(frames), dtype=int)
+    before = (after - 1).clip(0)
+    span = np.maximum(seen[after] - seen[before], 1)
+    part = torch.as_tensor(((frames - seen[before]) / span).clip(0, 1)).float()
+    first, last = rotations[seen[before]], rotations[seen[after]]
+    turn = roma.rotmat_to_rotvec(first.mT @ last)
+    return torch.where(
+        torch.as_tensor(valid)[:, None, None, None],
+        rotations,
+        first @ roma.rotvec_to_rotmat(part[:, None, None] * turn),
+    )

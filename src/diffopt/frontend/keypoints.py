@@ -8,12 +8,13 @@ from numpy import ndarray
 from rich.progress import Progress
 
 from diffopt.errors import DiffoptError
-from diffopt.frontend.blazepose import KEYPOINTS, BlazePose
+from diffopt.frontend.blazepose import KEYPOINTS, BlazePose, Pose, Roi
 from diffopt.frontend.video import Video
 
 MASK_SIDE_PX = 320
 """Masks are kept with this many pixels along the longer side: enough to keep the person out of the camera's tracks."""
-_LOST_SCORE = 0.5
+_LOST_SCORE, _VISIBLE = 0.5, 0.3
+_SMALL = 0.8
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,10 @@ def track_person(video: Video, blazepose: BlazePose, max_gap_s: float, progress:
         mask_height=shape[0],
         mask_width=shape[1],
     )
-    roi = None
-    for frame, picture in enumerate(progress.track(video.frames(), total=total, description="keypoints")):
-        pose = blazepose.read(picture, roi) if roi is not None else None
-        if pose is None or pose.score < _LOST_SCORE:
-            roi = blazepose.find(picture)
-            pose = blazepose.read(picture, roi) if roi is not None else None
-        if roi is None or pose is None or pose.score < _LOST_SCORE:
-            roi = None
-            continue
+    rois: dict[int, Roi] = {}
+
+    def note(frame: int, roi: Roi, pose: Pose) -> None:
+        rois[frame] = roi
         track.keypoints_px[frame] = pose.keypoints_px
         track.visibility[frame] = pose.visibility
         track.landmarks_c[frame] = pose.landmarks_c
@@ -83,9 +79,68 @@ def track_person(video: Video, blazepose: BlazePose, max_gap_s: float, progress:
         track.crop_side_px[frame] = roi.side_px
         track.masks[frame] = np.packbits(pose.mask[np.ix_(rows, columns)])
         track.seen[frame] = True
+
+    roi = None
+    for frame, picture in enumerate(progress.track(video.frames(), total=total, description="keypoints")):
+        pose = blazepose.read(picture, roi) if roi is not None else None
+        if roi is None or pose is None or not _credible(roi, pose):
+            roi = blazepose.find(picture)
+            pose = blazepose.read(picture, roi) if roi is not None else None
+        if roi is None or pose is None or not _credible(roi, pose):
+            roi = None
+            continue
+        note(frame, roi, pose)
         roi = pose.next_roi
+    # Where the finder failed or took a part for the whole, the reader often succeeds once it is known where the person
+    # was before and after.
+    doubtful = _doubtful(track)
+    if rois and doubtful.any():
+        sure = {frame: roi for frame, roi in rois.items() if not doubtful[frame]}
+        last = int(np.flatnonzero(doubtful)[-1])
+        pictures = zip(range(last + 1), video.frames(), strict=False)
+        for frame, picture in progress.track(pictures, total=last + 1, description="unseen"):
+            if doubtful[frame]:
+                roi = _between(sure, frame)
+                pose = blazepose.read(picture, roi)
+                # Somebody who really is smaller is read as such in the larger crop too.
+                as_large = 0.8 < pose.next_roi.side_px / roi.side_px < 1.25
+                if _credible(roi, pose) and (as_large or not track.seen[frame]):
+                    note(frame, roi, pose)
     _check_seen(video, track.seen, max_gap_s)
     return track
+
+
+def _credible(roi: Roi, pose: Pose) -> bool:
+    """Whether a person was read who is where, as large as and turned as the crop said, and mostly visible.
+
+    A rucksack passes for a small person, but one whose limbs cannot be seen.
+    """
+    moved = float(np.linalg.norm(pose.next_roi.center_px - roi.center_px)) / roi.side_px
+    grown = pose.next_roi.side_px / roi.side_px
+    turned = abs(np.angle(np.exp(1j * (pose.next_roi.roll - roi.roll))))
+    visible = float((pose.visibility[11:] > _VISIBLE).mean())
+    return pose.score >= _LOST_SCORE and moved < 0.3 and 0.5 < grown < 2 and bool(turned < 0.8) and visible > 0.3
+
+
+def _doubtful(track: PersonTrack) -> Bool[ndarray, "T"]:
+    """Frames in which nobody was seen, or somebody much smaller than in most others."""
+    if not track.seen.any():
+        return ~track.seen
+    return ~(track.crop_side_px > _SMALL * np.median(track.crop_side_px[track.seen]))
+
+
+def _between(rois: dict[int, Roi], frame: int) -> Roi:
+    """Where the person should be, by the nearest frames before and after in which it is known."""
+    known = np.array(sorted(rois))
+    place = int(np.searchsorted(known, frame))
+    before, after = (int(known[np.clip(index, 0, len(known) - 1)]) for index in (place - 1, place))
+    part = (frame - before) / (after - before) if after > before else 0.0
+    first, second = rois[before], rois[after]
+    return Roi(
+        center_px=(1 - part) * first.center_px + part * second.center_px,
+        side_px=(1 - part) * first.side_px + part * second.side_px,
+        roll=first.roll,
+    )
 
 
 def _check_seen(video: Video, seen: Bool[ndarray, "T"], max_gap_s: float) -> None:

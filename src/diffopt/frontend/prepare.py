@@ -21,7 +21,7 @@ from diffopt.frontend.options import FrontendOptions
 from diffopt.frontend.tracks import Tracks, track_scene
 from diffopt.frontend.video import Video, content_hash, open_video
 
-_MAKE = 1
+_MAKE = 2
 """Counted up whenever a stage starts to answer differently: what older versions kept is then built anew."""
 
 

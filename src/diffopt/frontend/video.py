@@ -89,7 +89,7 @@ def open_video(path: Path, start_frame: int = 0, stop_frame: int | None = None, 
         )
     height, width = _upright(picture).shape[:2]
     intervals = np.diff(times)
-    fps = min((len(times) - 1) / (times[-1] - times[0]), max_fps)
+    fps = min(round((len(times) - 1) / (times[-1] - times[0]), 6), max_fps)
     ticks = times[0] + np.arange(int((times[-1] - times[0]) * fps + 1e-6) + 1) / fps
     nearest = np.searchsorted((times[:-1] + times[1:]) / 2, ticks)
     stop = len(nearest) if stop_frame is None else min(stop_frame, len(nearest))
