@@ -103,14 +103,14 @@ def load_as(schema: type[_Schema], layers: Sequence[Path], overrides: Sequence[s
     for layer in layers:
         tree = _merge(tree, _read(layer), str(layer))
     for override in overrides:
-        key, separator, _ = override.partition("=")
+        key, separator, value = override.partition("=")
         if not separator or not key:
             raise DiffoptError(f"'{override}': expected key=value, e.g. `seed=1` or `fit.stages.guidance.steps=500`.")
         try:
             change = OmegaConf.from_dotlist([override])
         except yaml.YAMLError as error:
             raise DiffoptError(
-                f"'{override}': the value cannot be read; put it in quotes of its own, e.g. `{key}='\"[a].mp4\"'`."
+                f"'{override}': the value cannot be read; put it in quotes of its own, `{key}='\"{value}\"'`."
             ) from error
         tree = _merge(tree, change, f"'{override}'")
     return OmegaConf.to_object(tree)  # type: ignore[return-value]
@@ -150,9 +150,13 @@ def _read(path: Path) -> Any:
 def _merge(tree: Any, change: Any, where: str) -> Any:
     try:
         return OmegaConf.merge(tree, change)
+    except TypeError as error:  # a list where fields with names are expected
+        raise DiffoptError(f"{where}: does not fit ({error}); name a field inside it.") from None
     except OmegaConfBaseException as error:
         if not (error.full_key or error.key):  # a value where a group of fields is expected
-            raise DiffoptError(f"{where}: does not fit ({str(error).splitlines()[0]}); name a field inside it.") from None
+            raise DiffoptError(
+                f"{where}: does not fit ({str(error).splitlines()[0]}); name a field inside it."
+            ) from None
         key = str(error.full_key or error.key)
         parent, _, name = key.rpartition(".")
         group = OmegaConf.select(tree, parent) if parent else tree

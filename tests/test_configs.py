@@ -1,0 +1,195 @@
+"""Configurations: complete, loadable, and strict about what they do not know."""
+
+import dataclasses
+import re
+import typing
+from pathlib import Path
+
+import pytest
+import yaml
+
+from diffopt.config import Config, load_config, load_prior_training, shipped, to_yaml
+from diffopt.errors import DiffoptError
+from diffopt.fitting.options import LossWeights, Stage, Update
+from diffopt.prior.training import PriorTraining
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def load(name):
+    return load_prior_training(name) if name == "prior" else load_config(name)
+
+
+def refused(*overrides, path=None):
+    """The one sentence with which a configuration is refused."""
+    with pytest.raises(DiffoptError) as error:
+        load_config(path, overrides)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def missing_fields(schema, tree, path=""):
+    """Fields of a dataclass that a tree of YAML does not name, by their dotted path."""
+    if dataclasses.is_dataclass(schema):
+        hints = typing.get_type_hints(schema)
+        for field in dataclasses.fields(schema):
+            if not isinstance(tree, dict) or field.name not in tree:
+                yield f"{path}{field.name}"
+            else:
+                yield from missing_fields(hints[field.name], tree[field.name], f"{path}{field.name}.")
+    elif typing.get_origin(schema) is dict:
+        assert tree, f"{path} is empty"
+        for name, value in tree.items():
+            yield from missing_fields(typing.get_args(schema)[1], value, f"{path}{name}.")
+
+
+def test_default_yaml_names_every_field():
+    tree = yaml.safe_load((CONFIGS / "default.yaml").read_text())
+
+    # Stages and updates name what they use: who does not move has no step size, a loss left out has no weight.
+    missing = [field for field in missing_fields(Config, tree) if not field.startswith("fit.stages.")]
+
+    assert missing == []
+
+
+def test_a_missing_field_is_noticed():
+    tree = yaml.safe_load((CONFIGS / "default.yaml").read_text())
+    del tree["fit"]["field"]["width"]
+    assert "fit.field.width" in set(missing_fields(Config, tree))
+
+
+def test_default_yaml_names_every_field_of_a_stage_somewhere():
+    text = (CONFIGS / "default.yaml").read_text()
+    names = [field.name for part in (Stage, Update, LossWeights) for field in dataclasses.fields(part)]
+    assert [name for name in names if not re.search(rf"\b{name}\b", text)] == []
+
+
+def test_default_yaml_explains_every_field():
+    before_stages = (CONFIGS / "default.yaml").read_text().partition("  stages:")[0]
+    fields = [line for line in before_stages.splitlines() if re.match(r" *\w+: *[^ #]", line)]
+    assert len(fields) > 30
+    assert [line.strip() for line in fields if " # " not in line] == []
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+def test_every_shipped_configuration_loads_by_path_and_by_name(name):
+    by_path = load_prior_training(CONFIGS / "prior.yaml") if name == "prior" else load_config(CONFIGS / f"{name}.yaml")
+    assert by_path == load(name)
+
+
+def test_configurations_ship_inside_the_package():
+    assert {path.name for path in shipped("default").parent.glob("*.yaml")} == {p.name for p in CONFIGS.glob("*.yaml")}
+
+
+def test_the_printed_configuration_is_the_configuration(tmp_path):
+    config = load_config(overrides=["seed=3", "fit.stages.guidance.steps=7", "fit.field.bandwidth_hz=4"])
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(to_yaml(config))
+    assert load_config(printed) == config
+
+
+def test_a_file_changes_only_what_it_names_and_overrides_win(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("seed: 1\nfit: {stages: {guidance: {steps: 11, updates: {human: {losses: {diffusion: 2.5}}}}}}\n")
+    default, config = load_config(), load_config(file, ["seed=2"])
+
+    assert config.seed == 2
+    guidance = config.fit.stages["guidance"]
+    assert (guidance.steps, guidance.updates["human"].losses.diffusion) == (11, 2.5)
+    assert (
+        guidance.updates["human"].losses.articulation
+        == default.fit.stages["guidance"].updates["human"].losses.articulation
+    )
+    assert config.fit.stages["finetune"] == default.fit.stages["finetune"]
+
+
+def test_a_stage_of_ones_own_can_be_added():
+    stages = load_config(
+        overrides=["fit.stages.polish.steps=5", "fit.stages.polish.updates.all.losses.reprojection=1"]
+    ).fit.stages
+    assert list(stages)[-1] == "polish" and stages["polish"].updates["all"].losses.reprojection == 1
+
+
+def test_values_are_of_the_declared_type():
+    config = load_config(overrides=["source=12", "out=a=b", "fit.stages.guidance.motion_lr=1e-5", "pictures=false"])
+    assert (config.source, config.out, config.pictures) == ("12", "a=b", False)
+    assert config.fit.stages["guidance"].motion_lr == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("sede=1", "did you mean 'seed'?"),
+        ("fit.stages.guidance.stepz=5", "did you mean 'steps'?"),
+        ("fit.stages.guidance.updates.human.losses.difusion=1", "did you mean 'diffusion'?"),
+        ("qqq=1", "known here are"),
+    ],
+)
+def test_a_misspelt_field_is_refused_and_the_right_one_named(override, told):
+    message = refused(override)
+    assert override.partition("=")[0] in message and told in message
+
+
+def test_a_misspelt_field_in_a_file_is_refused_with_the_files_name(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("fit:\n  feild: {width: 3}\n")
+    message = refused(path=file)
+    assert str(file) in message and "did you mean 'field'?" in message
+
+
+@pytest.mark.parametrize(
+    "override", ["seed=one", "seed=1.5", "pictures=perhaps", "fit.stages.guidance.steps=many", "seed=null"]
+)
+def test_a_value_of_the_wrong_type_is_refused(override):
+    assert f"field '{override.partition('=')[0]}' does not fit" in refused(override)
+
+
+@pytest.mark.parametrize("override", ["fit=3", "fit.stages.guidance=3", "body.model.path=x", "fit.stages=[1]"])
+def test_a_group_is_not_a_value(override):
+    assert override in refused(override) and "None" not in refused(override)
+
+
+@pytest.mark.parametrize("override", ["seed", "=3", "="])
+def test_an_override_is_key_and_value(override):
+    assert "expected key=value" in refused(override)
+
+
+def test_a_value_that_is_no_yaml_is_refused_with_the_way_to_quote_it():
+    message = refused("source=[a].mp4")
+    quoted = message.partition("`")[2].rpartition("`")[0].replace("'", "")  # as the shell would hand it over
+    assert load_config(overrides=[quoted]).source == "[a].mp4"
+
+
+@pytest.mark.parametrize("text", ["- a\n", "a: [b\n", "hello\n", "seed: 1\nseed: 2\n"])
+def test_a_file_that_holds_no_fields_is_refused_by_name(text, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    assert str(file) in refused(path=file)
+
+
+def test_an_unknown_configuration_is_refused_with_those_that_ship():
+    message = refused(path="nowhere")
+    assert "nowhere" in message and "default" in message and "demo" in message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["device=tpu"], "auto, cpu, cuda"),
+        (["logging.wandb=maybe"], "offline, online, disabled"),
+        (["fit.field.kind=spline"], "field, free"),
+        (["guidance.noise_start=1.5"], "0 to 1"),
+        (["fit.stages.guidance.steps=-1"], "0 (left out) or more"),
+        (["fit.stages.mine.steps=5"], "fit.stages.mine.updates"),
+        ([f"fit.stages.{name}.steps=0" for name in load_config().fit.stages], "nothing would be fitted"),
+    ],
+)
+def test_what_the_types_cannot_say_is_checked_too(overrides, told):
+    assert told in refused(*overrides)
+
+
+def test_the_priors_recipe_is_as_strict():
+    assert load_prior_training("prior", ["steps=5"]) == dataclasses.replace(load_prior_training("prior"), steps=5)
+    with pytest.raises(DiffoptError, match="did you mean 'learning_rate'"):
+        load_prior_training("prior", ["lerning_rate=1"])
+    assert isinstance(load_prior_training(), PriorTraining)
