@@ -1,6 +1,6 @@
 """One filmed walk, and the dictionaries that the tools of the field would have written of it, key by key.
 
-Written from the tools' public layouts, not from the importers: what the importers undo is done here the other way round.
+Written from the tools' public layouts, not from the importers: what those undo is done here the other way round.
 """
 
 from collections import defaultdict
@@ -380,7 +380,7 @@ def vitpose_list(scene: Scene) -> list:
     boxes = scene.boxes()
     return [
         [
-            {"bbox": f32([*(box[:2] + 300), *(box[2:] + 300), 0.9]), "keypoints": f32(points + [300, 0, 0])},
+            {"bbox": f32([*(box[:2] + 300), *(box[2:] + 300), 0.9]), "keypoints": f32(points + np.array([300, 0, 0]))},
             {"bbox": f32([*box, 0.9]), "keypoints": f32(points)},
         ]
         for box, points in zip(boxes, scene.keypoints(), strict=True)

@@ -12,7 +12,7 @@ from diffopt.data.formats.assemble import candidates, observation_of, settle
 from diffopt.data.formats.containers import Video, open_container
 from diffopt.data.formats.evidence import Settings, Source
 from diffopt.data.formats.known import FORMATS, OBSERVATION, VIDEO, name_of, recognise
-from diffopt.data.formats.parts import Person
+from diffopt.data.formats.parts import Contents, Person
 from diffopt.data.observation import Observation
 from diffopt.errors import DiffoptError
 
@@ -46,7 +46,7 @@ def read(
         DiffoptError: one sentence with the file, what was found, what was expected and how to mend it.
     """
     files = _files(paths)
-    if len(files) == 1 and recognise(files[0]) == OBSERVATION and from_format is None:
+    if len(files) == 1 and from_format is None and recognise(files[0]) == OBSERVATION:
         return Observation.load(files[0])
     model = body or load_body()
     sources, video = _open(files, from_format)
@@ -100,7 +100,7 @@ def _open(files: list[Path], from_format: str | None) -> tuple[list[Source], Vid
     return sources, video
 
 
-def _parse(path: Path, name: str, content: object):
+def _parse(path: Path, name: str, content: object) -> Contents:
     try:
         return FORMATS[name].parse(content)
     except DiffoptError as error:

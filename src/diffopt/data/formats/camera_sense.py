@@ -36,7 +36,7 @@ def check_camera_turn(
     if inverted < MUCH_CALMER * as_read and as_read - inverted > MIN_GAIN_DEG:
         raise DiffoptError(
             f"{where}: with this camera the person turns by {as_read:.0f} degrees in every {STEP_S} s, with its "
-            f"inverse by {inverted:.0f}: inverted extrinsics; expected camera-to-world [x y z, qx qy qz qw]; invert the poses."
+            f"inverse by {inverted:.0f}: inverted extrinsics; expected camera-to-world poses; invert these."
         )
 
 

@@ -23,8 +23,8 @@ KEYPOINT_TOLERANCE = 0.10
 BOX_TOLERANCE = 0.06
 """Boxes say less: one wrong edge is forgiven, so what moves the body counts for less."""
 CONFIDENT = 0.3
-MAX_FRAMES = 30
-"""Evenly spread: conventions do not change within a file."""
+MAX_FRAMES, MAX_FRAMES_OF_MESH = 30, 10
+"""Evenly spread: conventions do not change within a file. Boxes are checked with the whole mesh."""
 CROP_SIZES = (224.0, 256.0)
 
 
@@ -36,6 +36,8 @@ class View:
     lens: Lens
     image_size_px: tuple[int, int]
     family: str
+    position: Float[ndarray, "N 3"]
+    """As the file has it."""
     position_is_transl: bool
     boxes_px: Float[ndarray, "N 4"] | None = None
     detections: Detections | None = None
@@ -67,10 +69,8 @@ def check(view: View, model: BodyModel, where: str, what: str) -> float:
         return found
     others = [(misfit(other, model), name, mend) for name, mend, other in _alternatives(view)]
     best, name, mend = min(others, key=lambda one: one[0])
-    head = (
-        f"{where}: the body does not fall on {what}: it is {found:.0%} of the person's size away (at most "
-        f"{tolerance:.0%} is expected)."
-    )
+    away = f"{found:.0%} of the person's size away" if np.isfinite(found) else "behind the camera"
+    head = f"{where}: the body does not fall on {what}: it is {away} (at most {tolerance:.0%} is expected)."
     if best <= tolerance and best < found / 1.5:
         raise DiffoptError(f"{head} It fits ({best:.0%}) with another convention: {name}; {mend}.")
     tried = ", ".join(dict.fromkeys(name.split(" (")[0] for _, name, _ in others))
@@ -191,27 +191,31 @@ def _alternatives(view: View) -> Iterator[tuple[str, str, View]]:
         crop,
         replace(view, lens=replace(view.lens, center_px=center)),
     )
-    scale, offset = bodies.pelvis[:, :1], bodies.pelvis[:, 1:]
+    rest = np.tile(REST_PELVIS_M[view.family], (len(bodies.frames), 1))
+    scale, offset = view.position[:, :1], view.position[:, 1:]
     if (scale > 0).all():
         depth = 2 * view.lens.focal_px[:, None] / (scale * side[:, None])
         weak = np.concatenate([offset + (center - view.lens.center_px) * depth / view.lens.focal_px[:, None], depth], 1)
-        yield "crop intrinsics (a crop's scale and shift as position)", crop, moved(weak)
+        yield "crop intrinsics (a crop's scale and shift as position)", crop, moved(weak + rest)
+    for size in CROP_SIZES:
+        larger = view.position * side[:, None] / size + rest
+        yield "crop intrinsics (position scaled to a crop)", crop, moved(larger)
     for focal in (1000.0, 5000.0):
         for size in CROP_SIZES:
             lens = Lens(focal / size * side, center)
             yield "crop intrinsics (focal length of a crop)", crop, replace(view, lens=lens)
-    rest = np.array(REST_PELVIS_M[view.family])
+    if view.rotation_w2c is not None:
+        rest = np.einsum("nij,nj->ni", view.rotation_w2c, rest)
     if view.position_is_transl:
         mend = "the position is the pelvis joint's where smplx's `transl` is expected: subtract the rest pelvis"
         yield "root position instead of transl", mend, moved(bodies.pelvis - rest)
-    else:
-        mend = "the position is smplx's `transl` where the root joint's is expected: add the rest pelvis"
-        yield "transl instead of root position", mend, moved(bodies.pelvis + rest)
     flip = np.array([1.0, -1.0, -1.0])
     mend = "the camera frame has y up and looks along -z (OpenGL) where y down and +z (OpenCV) is expected: flip both"
     turned = replace(bodies, pelvis=bodies.pelvis * flip, global_orient=flip[:, None] * bodies.global_orient)
     yield "OpenGL axes", mend, replace(view, bodies=turned)
-    yield "millimetres", "positions are in millimetres where metres are expected", moved(bodies.pelvis / 1000)
+    kept = rest if view.position_is_transl else 0 * rest
+    metres = moved((bodies.pelvis - kept) / 1000 + kept)
+    yield "millimetres", "positions are in millimetres where metres are expected", metres
     transposed = replace(
         bodies,
         body_pose=np.swapaxes(bodies.body_pose, -1, -2),
@@ -239,9 +243,9 @@ def _alternatives(view: View) -> Iterator[tuple[str, str, View]]:
         yield "boxes with corners", mend, replace(view, boxes_px=sizes)
 
 
-def few(count: int) -> ndarray:
-    """Rows to look at: all, or `MAX_FRAMES` of them evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, MAX_FRAMES)).round().astype(int))
+def few(count: int, limit: int) -> ndarray:
+    """Rows to look at: all, or `limit` of them evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int))
 
 
 def landmarks_in_image(bodies: Placed, lens: Lens, keypoint_set: str, model: BodyModel) -> Float[ndarray, "N K 2"]:

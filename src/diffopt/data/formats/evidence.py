@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from diffopt.body.keypoints import keypoint_regressor
 from diffopt.body.model import BodyModel
-from diffopt.data.formats.check import View, check, few, landmarks_in_image, match
+from diffopt.data.formats.check import MAX_FRAMES, MAX_FRAMES_OF_MESH, View, check, few, landmarks_in_image, match
 from diffopt.data.formats.parts import Contents, Detections, Lens, Person
 from diffopt.data.formats.place import Placed
 from diffopt.errors import DiffoptError
@@ -76,12 +76,13 @@ def check_all(
                 f"{where}: {what} have no frame in common with the person's (frames {placed.frames[0]} to "
                 f"{placed.frames[-1]}); expected both of the same video; give files of one video."
             )
-        rows = near[few(len(near))]
+        rows = near[few(len(near), MAX_FRAMES_OF_MESH if detections is None else MAX_FRAMES)]
         view = View(
             bodies=placed[rows],
             lens=at_frames(lens, placed.frames[rows]),
             image_size_px=settings.image_size_px,
             family=person.body.family,
+            position=person.body.position[rows],
             position_is_transl=person.body.anchor == "transl",
             boxes_px=None if boxes is None else boxes[rows],
             detections=detections,

@@ -49,6 +49,7 @@ def parse(content: Any) -> Contents:
         ),
         lens=Lens(FOCAL / CROP * side, np.tile([width / 2, height / 2], (count, 1))),
         depth_follows_focal=True,
+        boxes_px=boxes,
         keypoints=Detections("smpl24", frames, points),
     )
     return Contents(people=(person,), image_size_px=(width, height), num_frames=int(frames[-1]) + 1)
