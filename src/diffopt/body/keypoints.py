@@ -25,6 +25,8 @@ FOOT_LANDMARKS: dict[str, tuple[str, str]] = {
     "right": ("right_heel", "right_big_toe"),
 }
 """The two points by which a foot touches the floor."""
+FOOT_POINTS: list[int] = [LANDMARK_NAMES.index(name) for points in FOOT_LANDMARKS.values() for name in points]
+"""Their rows among the landmarks: left heel, left toe, right heel, right toe."""
 
 # Each keypoint: the landmarks whose mean it is; an empty tuple where the body has no such point.
 _OPENPOSE25: tuple[tuple[str, ...], ...] = (

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from diffopt.body.arrays import BodyArrays
 from diffopt.body.free import read_free_body
+from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.skeleton import PARENTS, forward_kinematics
 
 _EYE = torch.eye(3)
@@ -142,6 +143,15 @@ class BodyModel(nn.Module):
         blended = torch.einsum("vj,tjmn->tvmn", self.lbs_weights, rotations)
         moved = (blended @ rest.expand(len(joints), -1, -1)[..., None]).squeeze(-1)
         return moved + torch.einsum("vj,tjm->tvm", self.lbs_weights, shifts)
+
+    def sole_heights(self, betas: Float[Tensor, "10"]) -> Float[Tensor, "4"]:
+        """Heights of the `FOOT_POINTS` over the ground when the rest pose stands on it, metres.
+
+        The detectors' heel and toe lie on the skin, not under it.
+        """
+        rest = torch.eye(3, device=self.device).expand(1, 24, 3, 3)
+        points = self.landmarks(rest[:, 1:], rest[:, 0], torch.zeros(1, 3, device=self.device), betas)[0, FOOT_POINTS]
+        return points[:, 1] - self.rest_vertices(betas)[:, 1].min()
 
     def _pose(
         self,

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from diffopt.body.keypoints import FOOT_LANDMARKS, LANDMARK_NAMES
+from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel
 from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.data.gravity import floor_height, rotation_to_up, up_from_bodies, up_from_planted_feet
@@ -21,10 +21,6 @@ from diffopt.data.trajectory import RootPath, solve_root_path
 from diffopt.geometry.cameras import Cameras
 from diffopt.motion.motion import Motion
 
-FOOT_POINTS: list[int] = [LANDMARK_NAMES.index(name) for points in FOOT_LANDMARKS.values() for name in points]
-"""Rows of the landmarks: left heel, left toe, right heel, right toe."""
-SOLE_M = 0.01
-"""The heel and toe landmarks lie on the skin about this far above the ground."""
 CONTACT_S = 0.3
 """A foot is down for about this long in a step."""
 
@@ -91,8 +87,9 @@ def initial_state(observation: Observation, body: BodyModel, body_c: Motion) -> 
         align = rotation_to_up(up) @ align
         path = _root_path(align, relative, seen, centers, valid, observation.fps, find_scale)
 
-    feet_heights = ((relative @ align.T)[:, FOOT_POINTS] + path.root[:, None])[..., 1]
-    floor = floor_height(feet_heights.ravel(), path.planted.ravel()) - SOLE_M
+    soles = body.sole_heights(betas).double().numpy()
+    feet_heights = ((relative @ align.T)[:, FOOT_POINTS] + path.root[:, None])[..., 1] - soles
+    floor = floor_height(feet_heights.ravel(), path.planted.ravel())
     lift = np.array([0.0, -floor, 0.0])
     root = path.root + lift
     centers_w = path.scale * centers @ align.T + lift

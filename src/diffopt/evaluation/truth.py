@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel
-from diffopt.data.initial import FOOT_POINTS
 from diffopt.data.observation import Observation
 from diffopt.evaluation.metrics import Track, score
 from diffopt.geometry.cameras import Cameras

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel
 from diffopt.body.skeleton import BODY_JOINTS
-from diffopt.data.initial import FOOT_POINTS, SOLE_M
 from diffopt.fitting.batch import SequenceBatch
 from diffopt.fitting.start import Start
 from diffopt.geometry.cameras import project
@@ -94,8 +94,9 @@ class Objective:
 
     @property
     def floor(self) -> Float[Tensor, ""]:
-        lift = torch.tensor([0.0, SOLE_M, 0.0], device=self.landmarks.device)
-        return floor_loss(self.landmarks[:, FOOT_POINTS] - lift, self.batch.fps)
+        skin = torch.zeros(len(FOOT_POINTS), 3, device=self.landmarks.device)
+        skin[:, 1] = self.body.sole_heights(self.batch.betas)
+        return floor_loss(self.landmarks[:, FOOT_POINTS] - skin, self.batch.fps)
 
     @property
     def acceleration(self) -> Float[Tensor, ""]:

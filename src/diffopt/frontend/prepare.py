@@ -7,19 +7,27 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import torch
+from jaxtyping import Bool
+from numpy import ndarray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel, load_body
+from diffopt.body.skeleton import JOINT_INDEX
+from diffopt.data.gravity import up_from_bodies
 from diffopt.data.observation import Observation
 from diffopt.frontend.blazepose import BlazePose
 from diffopt.frontend.cache import cached
 from diffopt.frontend.camera import CameraPath, solve_camera
 from diffopt.frontend.cleaning import CleanTrack, clean_track
+from diffopt.frontend.ground import Ground, find_ground
 from diffopt.frontend.inverse_kinematics import InitialBody, fit_body
 from diffopt.frontend.keypoints import PersonTrack, track_person
 from diffopt.frontend.options import FrontendOptions
 from diffopt.frontend.tracks import Tracks, track_scene
 from diffopt.frontend.video import Video, content_hash, open_video
+from diffopt.motion.motion import Motion
 
 _MAKE = 2
 """Counted up whenever a stage starts to answer differently: what older versions kept is then built anew."""
@@ -42,7 +50,7 @@ def prepare(
         progress: shows stages, frames and time left, and says what was found; None makes one.
 
     Returns:
-        An observation without truth, gravity or height.
+        An observation without truth and height; with gravity and metric scale where the scene shows its ground.
 
     Raises:
         DiffoptError: no such file, not a video, nobody in it, the person lost for long, no background to follow, or a
@@ -82,7 +90,8 @@ def prepare(
             cache_dir, "body", {**camera_key, "body": asdict(options.body), "model": body.name}, InitialBody,
             lambda: fit_body(body, clean, focal, center, video.fps, options.body, shown),
         )  # fmt: skip
-        shown.console.print(_summary(video, clean, camera, initial), highlight=False)
+        ground = _ground_under(body, initial, camera, clean.frame_valid)
+        shown.console.print(_summary(video, clean, camera, initial, ground), highlight=False)
     return Observation(
         name=path.stem,
         fps=video.fps,
@@ -97,12 +106,13 @@ def prepare(
         transl_c=initial.transl_c,
         betas=initial.betas,
         rotation_w2c=camera.rotation_w2c,
-        translation_w2c=camera.translation_w2c,
+        translation_w2c=camera.translation_w2c * np.float32(1.0 if ground is None else ground.scale),
         focal_px=focal,
         center_px=center,
-        camera_scale="unknown",
+        camera_scale="unknown" if ground is None else "metric",
+        gravity_w=None if ground is None else ground.down_w,
         camera_trust="static" if camera.kind == "static" else "estimated",
-        provenance=json.dumps(_provenance(path, video, options, clean, camera, initial)),
+        provenance=json.dumps(_provenance(path, video, options, clean, camera, initial, ground)),
     )
 
 
@@ -118,20 +128,55 @@ def stage_progress() -> Progress:
     )
 
 
-def _summary(video: Video, clean: CleanTrack, camera: CameraPath, initial: InitialBody) -> str:
+def _ground_under(
+    body: BodyModel, initial: InitialBody, camera: CameraPath, frame_valid: Bool[ndarray, "T"]
+) -> Ground | None:
+    """The ground of the scene under the initial bodies, in the camera's world."""
+    motion = Motion.from_axis_angle(
+        torch.as_tensor(initial.body_pose), torch.as_tensor(initial.global_orient_c), torch.as_tensor(initial.transl_c)
+    )
+    betas = torch.as_tensor(initial.betas)
+    landmarks_c = body.landmarks(motion.body_pose, motion.global_orient, motion.transl, betas).double().numpy()
+    rotation = camera.rotation_w2c.astype(np.float64)
+    feet = landmarks_c[:, [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]].mean(axis=1)
+    standing_c = landmarks_c[:, JOINT_INDEX["neck"]] - feet
+    up_w = up_from_bodies(np.einsum("tji,tj->ti", rotation, standing_c), frame_valid.astype(np.float64))
+    # From the skin of heel and toe down to the ground.
+    down_c = -(rotation @ up_w)[:, None] * body.sole_heights(betas).double().numpy()[:, None]
+    return find_ground(
+        camera.points_w.astype(np.float64),
+        rotation,
+        camera.translation_w2c.astype(np.float64),
+        landmarks_c[:, FOOT_POINTS] + down_c,
+        up_w,
+        frame_valid,
+    )
+
+
+def _summary(video: Video, clean: CleanTrack, camera: CameraPath, initial: InitialBody, ground: Ground | None) -> str:
     focal = f"focal {camera.focal_px:.0f} px {camera.focal_source}"
     if camera.focal_source == "found":
         focal += f" (±{camera.focal_spread:.0%})"
+    floor = "no ground seen in the scene: scale and gravity come from the person"
+    if ground is not None:
+        floor = f"ground seen by {ground.points} points: gravity and scale are taken from it (±{ground.spread:.1%})"
     return (
         f"{video.num_frames} frames at {video.fps:.4g} Hz, {video.width}x{video.height}; person seen in "
         f"{clean.frame_valid.mean():.0%}, left and right exchanged in {clean.swapped_frames}\n"
         f"camera {camera.kind}: {camera.reason}; {focal}\n"
+        f"{floor}\n"
         f"initial body {initial.residual_px:.1f} px from its keypoints (median)"
     )
 
 
 def _provenance(
-    path: Path, video: Video, options: FrontendOptions, clean: CleanTrack, camera: CameraPath, initial: InitialBody
+    path: Path,
+    video: Video,
+    options: FrontendOptions,
+    clean: CleanTrack,
+    camera: CameraPath,
+    initial: InitialBody,
+    ground: Ground | None,
 ) -> dict[str, object]:
     return {
         "made_by": f"diffopt prepare {version('diffopt')}",
@@ -146,6 +191,7 @@ def _provenance(
         "camera_frames_interpolated": camera.unplaced,
         "focal": camera.focal_source,
         "focal_log_spread": camera.focal_spread if np.isfinite(camera.focal_spread) else None,
+        "ground": None if ground is None else {"points": ground.points, "log_scale_spread": ground.spread},
         "body": "inverse kinematics on landmarks and keypoints",
         "body_residual_px": initial.residual_px,
         "options": asdict(options),
