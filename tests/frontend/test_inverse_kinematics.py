@@ -98,6 +98,16 @@ def test_unseen_frames_lie_between_their_neighbours():
     assert error_mm(found, truth) < 60
 
 
+def test_before_the_first_sight_the_body_waits():
+    track, _ = walker()
+    track.frame_valid[:5] = False
+    track.confidence[:5] = 0.0
+    track.landmark_weight[:5] = 0.0
+    found = fitted_joints(track, steps=20)
+
+    assert np.abs(found[:5] - found[5]).max() < 1e-5
+
+
 def test_people_at_rest_are_usual_and_broken_ones_are_not():
     usual = torch.zeros(1, 23, 3)
     usual[0, 15, 2], usual[0, 16, 2] = -1.1, 1.1

@@ -13,7 +13,9 @@ FRAMES = 30
 
 def path() -> tuple[np.ndarray, np.ndarray]:
     time = np.linspace(0, 1, FRAMES)
-    rotation = turn(FRAMES, -12)
+    # A trembling hand: what lies between two keyframes cannot be interpolated.
+    tremble = Rotation.from_rotvec(np.random.default_rng(5).normal(0, 0.005, (FRAMES, 3))).as_matrix()
+    rotation = tremble @ turn(FRAMES, -12)
     centers = np.column_stack([2.5 * time, 0.1 * np.sin(6 * time), 0.8 * time])
     return rotation, -np.einsum("tij,tj->ti", rotation, centers)
 
