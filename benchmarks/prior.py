@@ -256,7 +256,7 @@ def main() -> None:
         methods |= {"supervised network": network, "supervised network + lock": locked(network)}
     methods |= {
         "prior, mean": prior_mean(prior),
-        "prior, mean + lock": locked(prior_mean(prior)),
+        "prior, mean + lock + still": held(locked(prior_mean(prior))),
         "prior, DDIM": prior_samples(prior),
         "prior, DDIM + lock + still": held(locked(prior_samples(prior))),
     }
