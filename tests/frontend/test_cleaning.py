@@ -66,7 +66,7 @@ def test_crossing_legs_are_no_exchange():
     landmarks = np.concatenate([keypoints, np.zeros((90, 2, 1))], axis=-1)
     landmarks[:, 0, 2], landmarks[:, 1, 2] = 0.08, -0.08
 
-    assert not find_swaps(keypoints, landmarks, [0], [1]).any()
+    assert not find_swaps(keypoints, landmarks, (((0, 1),),)).any()
 
 
 def test_one_thrown_keypoint_has_no_weight():

@@ -5,6 +5,7 @@ away, and now and then reads a body of another size. The first is undone, the ot
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,12 +15,13 @@ from scipy.ndimage import generic_filter, median_filter
 from diffopt.frontend.blazepose import LEFT_RIGHT
 from diffopt.frontend.keypoints import PersonTrack
 
+Pairs = tuple[tuple[int, int], ...]
 _ARMS = tuple(pair for pair in LEFT_RIGHT if 11 <= pair[0] < 23)
 _LEGS = tuple(pair for pair in LEFT_RIGHT if pair[0] >= 23)
 _LIMBS = ((11, 13), (13, 15), (12, 14), (14, 16), (23, 25), (25, 27), (24, 26), (26, 28), (11, 23), (12, 24))
 _BODY_M = 1.7
-_SWITCH_COST, _SWAPPED_COST = 0.05, 0.005
-"""In body sizes of mean keypoint motion: a swap must save two real jumps, and soon be over."""
+_SWITCH_COST, _SWAPPED_COST, _TORN_COST = 0.05, 0.005, 0.005
+"""In body sizes of mean keypoint motion: a swap must save two real jumps, soon be over, and rather be of all limbs."""
 _SWAPPED_TRUST = 0.3
 _JUMP = 0.12
 """How far a keypoint may be from its neighbours' median, in sides of the square about the body."""
@@ -53,9 +55,9 @@ def clean_track(track: PersonTrack, fps: float, width: int, height: int) -> Clea
     side = _fill(track.crop_side_px[:, None])[:, 0]
 
     swapped = np.zeros(len(side), dtype=bool)
-    for pairs in (_ARMS, _LEGS):
+    exchanged = find_swaps(_fill(keypoints) / side[:, None, None], landmarks / _BODY_M, (_ARMS, _LEGS))
+    for pairs, here in zip((_ARMS, _LEGS), exchanged.T, strict=True):
         left, right = (list(index) for index in zip(*pairs, strict=True))
-        here = find_swaps(_fill(keypoints) / side[:, None, None], landmarks / _BODY_M, left, right)
         for values in (keypoints, visibility, landmarks, weight):
             values[np.ix_(here, left + right)] = values[np.ix_(here, right + left)]
         # The labels are right now, but a network that mistook front for back is unsure of the depths too: its
@@ -84,29 +86,39 @@ def clean_track(track: PersonTrack, fps: float, width: int, height: int) -> Clea
 
 
 def find_swaps(
-    keypoints: Float[ndarray, "T K 2"], landmarks: Float[ndarray, "T K 3"], left: list[int], right: list[int]
-) -> Bool[ndarray, "T"]:
-    """In which frames left and right are exchanged: the labelling with the least motion (Viterbi over two states).
+    keypoints: Float[ndarray, "T K 2"], landmarks: Float[ndarray, "T K 3"], limbs: tuple[Pairs, ...]
+) -> Bool[ndarray, "T G"]:
+    """In which frames left and right are exchanged: the labelling with the least motion (Viterbi).
+
+    Each group of limbs may be exchanged or not, and that two groups differ costs something as well: a network that
+    takes a front for a back exchanges all of them.
 
     Args:
         keypoints: in body sizes.
         landmarks: in body sizes.
-        left, right: the keypoints that are exchanged together.
+        limbs: groups of pairs that are exchanged together.
     """
     as_seen = np.concatenate([keypoints, landmarks], axis=-1)
-    states = np.stack([as_seen[:, left + right], as_seen[:, right + left]], axis=1)
-    steps = states[1:, None, :] - states[:-1, :, None]  # (T-1, before, after, K, 5)
-    motion = (np.linalg.norm(steps[..., :2], axis=-1) + np.linalg.norm(steps[..., 2:], axis=-1)).mean(axis=-1) / 2
-    price = np.array([[0.0, _SWITCH_COST + _SWAPPED_COST], [_SWITCH_COST, _SWAPPED_COST]])
-    cost, came_from = np.array([0.0, _SWITCH_COST]), np.zeros((len(states), 2), dtype=int)
+    states = np.array(list(product((0, 1), repeat=len(limbs))))
+    changed = (states[:, None] != states[None]).any(axis=-1)
+    torn = states.max(axis=1) - states.min(axis=1)
+    price = _SWITCH_COST * changed + _SWAPPED_COST * states.mean(axis=1) + _TORN_COST * torn
+    motion = np.zeros((len(as_seen) - 1, len(states), len(states)))
+    for group, pairs in enumerate(limbs):
+        left, right = (list(side) for side in zip(*pairs, strict=True))
+        labels = np.stack([as_seen[:, left + right], as_seen[:, right + left]], axis=1)
+        steps = labels[1:, None, :] - labels[:-1, :, None]  # (T-1, before, after, K, 5)
+        moved = (np.linalg.norm(steps[..., :2], axis=-1) + np.linalg.norm(steps[..., 2:], axis=-1)).mean(axis=-1) / 2
+        motion += moved[:, states[:, group][:, None], states[:, group][None]] / len(limbs)
+    cost, came_from = _SWITCH_COST * (states.max(axis=1) > 0), np.zeros((len(as_seen), len(states)), dtype=int)
     for frame, step in enumerate(motion, start=1):
         candidates = cost[:, None] + step + price
         came_from[frame], cost = candidates.argmin(axis=0), candidates.min(axis=0)
-    path = np.zeros(len(states), dtype=int)
+    path = np.zeros(len(as_seen), dtype=int)
     path[-1] = cost.argmin()
-    for frame in range(len(states) - 1, 0, -1):
+    for frame in range(len(as_seen) - 1, 0, -1):
         path[frame - 1] = came_from[frame, path[frame]]
-    return path == 1
+    return states[path] == 1
 
 
 def find_jumps(keypoints: Float[ndarray, "T K 2"], fps: float) -> Bool[ndarray, "T K"]:

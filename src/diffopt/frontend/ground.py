@@ -68,8 +68,8 @@ def find_ground(
     soles_w = np.einsum("tji,tfj->tfi", rotation_w2c, soles_c)
     # A ray from the camera falls by this much per metre; how far the ground is follows from the camera's height.
     fall = -(soles_w @ normal) / np.maximum(height, 1e-9)[:, None]
-    # Metres of the body over units of the scene. A raised foot's ray goes on behind it and makes the scene look smaller,
-    # so the foot that stands is the one that makes it look largest.
+    # Metres of the body over units of the scene. A raised foot's ray goes on behind it and makes the scene look
+    # smaller, so the foot that stands is the one that makes it look largest.
     scale = fall.max(axis=1)[frame_valid & (height > 0)]
     scale = scale[scale > 0]
     if len(scale) < _MIN_FRAMES:
@@ -84,7 +84,7 @@ def find_ground(
 def _level_plane(
     points: Float[ndarray, "P 3"], centers: Float[ndarray, "T 3"], up: Float[ndarray, "3"]
 ) -> tuple[Float[ndarray, "3"], float, Bool[ndarray, "P"]] | None:
-    """The level plane normal . X + offset = 0 below all cameras with the most points on it (random sample consensus)."""
+    """The level plane normal . X + offset = 0 below all cameras with most points on it (random sample consensus)."""
     random = np.random.default_rng(0)
     best: tuple[ndarray, float, ndarray] | None = None
     corners = points[random.integers(0, len(points), (_TRIALS, 3))]
