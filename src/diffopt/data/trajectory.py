@@ -7,7 +7,9 @@ Three kinds of evidence, all linear in the path x_t and in the scale s of the ca
 * feet: while a foot is down, the root moves by what the foot moves backwards under it;
 * inertia: bodies do not jerk.
 
-Which foot is down is not known, so the feet's evidence is reweighted until it agrees with itself.
+Which foot is down is not known, so the feet's evidence is reweighted until it agrees with itself. Estimated bodies take
+strides that are too short or too long throughout. Where the camera's scale is known, a common gain of all strides is
+found in its place; where it is not, the strides are all there is to find it by, and are taken as they are.
 """
 
 from dataclasses import dataclass
@@ -23,6 +25,9 @@ Sparse: TypeAlias = Any
 """A scipy sparse matrix; its type stubs do not know their own products."""
 
 
+_FIXED = 1e-4
+
+
 @dataclass(frozen=True)
 class Evidence:
     """How far each kind of evidence is trusted: standard deviations."""
@@ -34,6 +39,8 @@ class Evidence:
     reference_depth_m: float = 4.0
     planted_m_s: float = 0.10
     """Speed of a planted foot, metres per second."""
+    stride_gain_error: float = 0.1
+    """How much true strides over those of the estimated body differ from 1."""
     acceleration_m_s2: float = 4.0
     """Acceleration of the root, metres per second squared."""
     foot_height_m: float = 0.03
@@ -89,30 +96,34 @@ def solve_root_path(
     travel = centers / extent
     sight_rows, sight_values = _sight_equations(seen_w, sight_w, depth_m, travel, valid, find_scale, evidence)
     inertia_rows = _inertia_rows(num_frames, fps, evidence)
+    # Free together, gain and scale would shrink to nothing: that is how least squares best explains noise.
+    gain_error = _FIXED if find_scale else evidence.stride_gain_error
+    gain_row = scipy.sparse.csr_matrix(([1 / gain_error], ([0], [3 * num_frames + 1])))
+    gain_value = np.array([1 / gain_error])
     lowest = feet[..., 1].min(axis=1, keepdims=True)
     down = 1.0 / (1.0 + ((feet[..., 1] - lowest) / evidence.foot_height_m) ** 2)
     step_down = 0.5 * (down[1:] + down[:-1])
     # The root's step that keeps the foot where it is.
     steps = -(feet[1:] - feet[:-1])
     planted = step_down
-    unknowns = np.zeros(3 * num_frames + 1)
+    unknowns = np.zeros(3 * num_frames + 2)
     normal: Sparse = None
     for _ in range(iterations):
-        feet_rows, feet_values = _feet_equations(steps, planted, fps, evidence)
-        matrix: Sparse = scipy.sparse.vstack([sight_rows, feet_rows, inertia_rows], format="csc")
-        values = np.concatenate([sight_values, feet_values, np.zeros(inertia_rows.shape[0])])
+        feet_rows = _feet_rows(steps, planted, fps, evidence)
+        matrix: Sparse = scipy.sparse.vstack([sight_rows, feet_rows, inertia_rows, gain_row], format="csc")
+        values = np.concatenate([sight_values, np.zeros(feet_rows.shape[0] + inertia_rows.shape[0]), gain_value])
         normal = (matrix.T @ matrix + 1e-9 * scipy.sparse.identity(matrix.shape[1])).tocsc()
         unknowns = _solve(normal, matrix.T @ values)
-        root = unknowns[:-1].reshape(num_frames, 3)
-        slip = np.linalg.norm((root[1:] - root[:-1])[:, None] - steps, axis=-1) * fps
+        root = unknowns[:-2].reshape(num_frames, 3)
+        slip = np.linalg.norm((root[1:] - root[:-1])[:, None] - unknowns[-1] * steps, axis=-1) * fps
         # Cauchy weights: a foot that would have to slide is taken for a swinging one.
         planted = step_down / (1.0 + (slip / (2 * evidence.planted_m_s)) ** 2)
     scale, error = 1.0, 0.0
     if find_scale:
-        unit = np.zeros(3 * num_frames + 1)
-        unit[-1] = 1.0
-        spread = float(np.sqrt(_solve(normal, unit)[-1]))
-        scale, error = float(unknowns[-1]) / extent, spread / max(abs(float(unknowns[-1])), 1e-9)
+        unit = np.zeros(3 * num_frames + 2)
+        unit[-2] = 1.0
+        spread = float(np.sqrt(_solve(normal, unit)[-2]))
+        scale, error = float(unknowns[-2]) / extent, spread / max(abs(float(unknowns[-2])), 1e-9)
     return RootPath(root, scale, error, np.concatenate([planted, planted[-1:]]))
 
 
@@ -146,7 +157,7 @@ def _sight_equations(
 
 
 def _differences(num_frames: int, order: int) -> Sparse:
-    """Finite differences of a path (3T numbers and the scale), per axis."""
+    """Finite differences of a path (3T numbers), per axis; neither scale nor gain."""
     stencil = {1: [-1.0, 1.0], 2: [1.0, -2.0, 1.0]}[order]
     one: Sparse = scipy.sparse.diags_array(stencil, offsets=range(order + 1), shape=(num_frames - order, num_frames))  # type: ignore[call-overload]
     rows: Sparse = scipy.sparse.kron(one, scipy.sparse.identity(3))
@@ -154,8 +165,8 @@ def _differences(num_frames: int, order: int) -> Sparse:
 
 
 def _columns(path: Sparse, scale: Sparse) -> Sparse:
-    """Coefficients of the 3T numbers of the path, then that of the scale."""
-    joined: Sparse = scipy.sparse.hstack([path, scale])
+    """Coefficients of the 3T numbers of the path, then that of the scale, then none of the gain."""
+    joined: Sparse = scipy.sparse.hstack([path, scale, scipy.sparse.csr_matrix((path.shape[0], 1))])
     return joined.tocsr()
 
 
@@ -165,16 +176,16 @@ def _inertia_rows(num_frames: int, fps: float, evidence: Evidence) -> Sparse:
     return _differences(num_frames, 2) * (fps**2 / evidence.acceleration_m_s2)
 
 
-def _feet_equations(
+def _feet_rows(
     steps: Float[ndarray, "S F 3"], planted: Float[ndarray, "S F"], fps: float, evidence: Evidence
-) -> tuple[Sparse, Float[ndarray, "N"]]:
-    """x_t+1 - x_t = the step that keeps the foot in place, for every foot point that is down."""
+) -> Sparse:
+    """x_t+1 - x_t - gain step_t = 0 for every foot point that is down: the step keeps the foot in place."""
     moves = _differences(len(steps) + 1, 1)
     rows: list[Sparse] = []
-    values: list[ndarray] = []
     for point in range(steps.shape[1]):
         weight = np.repeat(np.sqrt(planted[:, point]), 3) * fps / evidence.planted_m_s
-        rows.append(scipy.sparse.diags(weight) @ moves)
-        values.append(weight * steps[:, point].reshape(-1))
+        row: Sparse = scipy.sparse.diags(weight) @ moves
+        gain = scipy.sparse.csr_matrix(-(weight * steps[:, point].reshape(-1))[:, None])
+        rows.append(scipy.sparse.hstack([row[:, :-1], gain]))
     stacked: Sparse = scipy.sparse.vstack(rows)
-    return stacked.tocsr(), np.concatenate(values)
+    return stacked.tocsr()
