@@ -21,7 +21,7 @@ from diffopt.fitting.report import to_result
 from diffopt.fitting.run import Fitted, fit_sequence
 from diffopt.frontend.prepare import prepare
 from diffopt.prior.prior import load_prior
-from diffopt.result import Result
+from diffopt.result import Result, refuse_to_destroy
 from diffopt.show.pictures import show
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".gif")
@@ -44,11 +44,7 @@ def fit(config: Config, console: Console) -> Path:
     """
     torch.set_num_threads(config.threads)
     folder = _result_folder(config)
-    if folder.exists() and not config.overwrite:
-        raise DiffoptError(
-            f"{folder}: exists already; a result is never overwritten without being asked. "
-            "Choose another `out=` or set `overwrite=true`."
-        )
+    refuse_to_destroy(folder, config.overwrite)
     # The front end's cache and the fit's checkpoints live beside the result until it is complete.
     work = folder.parent / f".{folder.name}.work"
     seconds: dict[str, float] = {}

@@ -92,8 +92,7 @@ class Result:
                 delete.
         """
         folder = Path(folder)
-        if folder.exists() or folder.is_symlink():
-            _refuse_to_destroy(folder, overwrite)
+        refuse_to_destroy(folder, overwrite)
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
         try:
@@ -141,7 +140,14 @@ class Result:
         (folder / "config.yaml").write_text(self.config_yaml, encoding="utf-8")
 
 
-def _refuse_to_destroy(folder: Path, overwrite: bool) -> None:
+def refuse_to_destroy(folder: Path, overwrite: bool) -> None:
+    """Make sure that a result may be written to `folder`: to be asked before the work as well as after it.
+
+    Raises:
+        DiffoptError: as `Result.write`.
+    """
+    if not (folder.exists() or folder.is_symlink()):
+        return
     if not overwrite:
         raise DiffoptError(
             f"{folder}: exists already; a result is never overwritten without being asked; choose another `out=` or "

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import signal
 import time
 import warnings
 from collections.abc import Iterator
@@ -126,7 +127,12 @@ def fit_sequence(
             enable_model_summary=False,
             default_root_dir=work_dir,
         )
-        trainer.fit(fit, datamodule=data, ckpt_path=last if last.exists() else None)
+        try:
+            trainer.fit(fit, datamodule=data, ckpt_path=last if last.exists() else None)
+        except SystemExit as stopped:
+            # Lightning's answer to Ctrl-C, after which it lets no further one through.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from stopped
     fit.cpu()
     motion, cameras = fit.estimate()
     return Fitted(

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS, JOINT_INDEX, forward_kinematics
+from diffopt.errors import DiffoptError
 
 PACK_KEYS = ("name", "subject", "description", "start", "length", "fps", "rotvec", "trans", "offsets")
 STILL_SPEED, RUN_SPEED = 0.35, 2.0
@@ -74,6 +75,8 @@ def read_motions(path: str | Path) -> list[MotionClip]:
     `read_amass` takes another skeleton.
     """
     path = Path(path)
+    if not path.exists():
+        raise DiffoptError(f"{path}: no such file or folder; expected motions; check the path.")
     files = sorted(path.rglob("*.npz")) if path.is_dir() else [path]
     clips: list[MotionClip] = []
     for file in files:
@@ -84,7 +87,7 @@ def read_motions(path: str | Path) -> list[MotionClip]:
         elif {"poses", "trans"} <= keys:
             clips.append(read_amass(file))
     if not clips:
-        raise ValueError(
+        raise DiffoptError(
             f"{path}: no motion found. Expected .npz files of the project's pack (keys {', '.join(PACK_KEYS)}) "
             "or of AMASS (keys poses, trans, mocap_framerate)."
         )
@@ -96,7 +99,9 @@ def read_pack(path: str | Path) -> list[MotionClip]:
     with np.load(path, allow_pickle=False) as pack:
         missing = [key for key in PACK_KEYS if key not in pack.files]
         if missing:
-            raise ValueError(f"{path}: no motion pack, it lacks {', '.join(missing)}. Expected {', '.join(PACK_KEYS)}.")
+            raise DiffoptError(
+                f"{path}: no motion pack, it lacks {', '.join(missing)}. Expected {', '.join(PACK_KEYS)}."
+            )
         content = {key: pack[key] for key in PACK_KEYS}
     clips = []
     for index, (start, length) in enumerate(zip(content["start"], content["length"], strict=True)):
@@ -129,7 +134,7 @@ def read_amass(path: str | Path, offsets: Float[Tensor, "J 3"] | None = None) ->
     with np.load(path, allow_pickle=False) as take:
         rates = [key for key in ("mocap_framerate", "mocap_frame_rate") if key in take.files]
         if "poses" not in take.files or "trans" not in take.files or not rates:
-            raise ValueError(
+            raise DiffoptError(
                 f"{path}: no AMASS motion, its keys are {take.files}. Expected poses, trans, mocap_framerate."
             )
         poses, trans, fps = take["poses"], take["trans"], float(take[rates[0]])

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from diffopt.body.model import load_body
 from diffopt.body.skeleton import BODY_JOINTS
+from diffopt.errors import DiffoptError
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.mocap import MotionClip, read_motions
 from diffopt.prior.prior import MotionPrior, PriorDescription
@@ -201,7 +202,7 @@ def split(clips: list[MotionClip], config: PriorTraining) -> tuple[list[MotionCl
     held_out, never = set(config.validation.values()), set(config.excluded)
     missing = held_out - {clip.subject for clip in clips}
     if not held_out or missing:
-        raise ValueError(
+        raise DiffoptError(
             f"Validation subjects {sorted(missing) or '(none named)'} are not in {config.data}. "
             "Name subjects of that data under `validation`, e.g. walker: cmu007."
         )

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from diffopt.errors import DiffoptError
 from diffopt.prior.augment import Augmentation, augment, gather
 from diffopt.prior.corruption import PoseNoise, corrupt
 from diffopt.prior.mocap import MotionClip
@@ -72,7 +73,7 @@ class MotionWindows(IterableDataset):
     ) -> None:
         self.clips = [clip for clip in clips if clip.seconds * recipe.fps >= recipe.shortest + 1]
         if not self.clips:
-            raise ValueError(
+            raise DiffoptError(
                 f"None of {len(clips)} clips lasts {recipe.shortest} frames at {recipe.fps} Hz. Set a lower `shortest`."
             )
         self.recipe, self.skeleton, self.batches, self.seed = recipe, skeleton, batches, seed

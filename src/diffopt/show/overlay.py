@@ -14,7 +14,7 @@ from rich.progress import track
 from diffopt.export.atomic import partial_file
 from diffopt.show.keypoints import draw_keypoints
 from diffopt.show.palette import BODY, CAMERA, INK, ROOT, TRUTH, WARNING, rgb, rgb_bytes
-from diffopt.show.raster import Image, View, draw_mesh
+from diffopt.show.raster import Image, Picture, View, draw_mesh
 from diffopt.show.scene import Scene
 from diffopt.show.world import Onlooker, Paths
 
@@ -34,7 +34,7 @@ class Panes:
     """One frame of the film before it is put together."""
 
     filmed: Image
-    world: Image
+    world: Picture
     caption: str
     warning: str
 
@@ -113,7 +113,7 @@ def write_film(path: Path, frames: Iterable[Image], fps: float) -> Path:
     return path
 
 
-def _draw_filmed(scene: Scene, frame: int, vertices: np.ndarray, filmed: View, picture: Image | None) -> Image:
+def _draw_filmed(scene: Scene, frame: int, vertices: np.ndarray, filmed: View, picture: Picture | None) -> Image:
     faces, color = scene.body.faces.numpy(), rgb(BODY)
     if picture is not None:
         return draw_mesh(picture, vertices, faces, filmed, color, _OPACITY)

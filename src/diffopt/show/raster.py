@@ -15,6 +15,8 @@ from diffopt.export.mesh import vertex_normals
 
 Image = UInt8[np.ndarray, "H W 3"]
 """RGB, 8 bits."""
+Picture = UInt8[np.ndarray, "h w 3"]
+"""The same, of another size: what goes into an image, or beside it."""
 
 _INSIDE = -1e-5
 """A pixel on the edge of two faces belongs to both: the depth test decides, and no crack opens between them."""

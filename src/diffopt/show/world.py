@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from diffopt.geometry.cameras import look_at
 from diffopt.show.palette import BODY, CAMERA, ROOT, TRUTH, rgb
-from diffopt.show.raster import Image, View, draw_mesh, rasterize
+from diffopt.show.raster import Image, Picture, View, draw_mesh, rasterize
 
 _FIELD_OF_VIEW = np.radians(40.0)
 """Vertical."""
@@ -76,7 +76,7 @@ class Onlooker:
         vertices_w: Float[np.ndarray, "V 3"],
         faces: Int[np.ndarray, "F 3"],
         filmed: View,
-        picture: Image | None,
+        picture: Picture | None,
     ) -> Image:
         """One frame of the world.
 
@@ -203,7 +203,7 @@ def draw_path(
             _draw_line(image, view.to_pixels(points_c[span]), color, thickness)
 
 
-def draw_frustum(image: Image, view: View, filmed: View, picture: Image | None) -> None:
+def draw_frustum(image: Image, view: View, filmed: View, picture: Picture | None) -> None:
     """Draw the filming camera as a pyramid whose base shows what it films."""
     corners_w = _frustum_corners(filmed)
     points_c = view.to_camera(np.concatenate([filmed.center_w[None], corners_w]))
@@ -229,7 +229,7 @@ def _frustum_corners(filmed: View) -> Float[np.ndarray, "4 3"]:
     return (rays * depth - filmed.translation_w2c) @ filmed.rotation_w2c
 
 
-def _paste(image: Image, picture: Image, corners_px: Float[np.ndarray, "4 2"]) -> None:
+def _paste(image: Image, picture: Picture, corners_px: Float[np.ndarray, "4 2"]) -> None:
     height, width = picture.shape[:2]
     source = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
     low = np.clip(np.floor(corners_px.min(axis=0)), 0, None).astype(int)

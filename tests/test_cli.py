@@ -1,0 +1,234 @@
+"""The command line: from an observation to a result folder, and one sentence for everything that cannot be done."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from diffopt.body.model import load_body
+from diffopt.cli import main
+from diffopt.config import load_config
+from diffopt.data.observation import Observation
+from diffopt.data.synthetic import simulate_observation, synthetic_walk
+from diffopt.result import Result
+
+STEPS = 6
+SHORT = [
+    "logging.wandb=disabled",
+    "logging.checkpoint_every=1",
+    *(f"fit.stages.{name}.steps={STEPS}" for name in load_config().fit.stages),
+]
+PICTURES = {"top_view.png", "curves.png", "overlay.png", "overlay.mp4", "motion.glb"}
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory):
+    """The observation file of a short walk, with its truth."""
+    body = load_body()
+    motion = synthetic_walk(body, num_frames=24, fps=30.0, seed=0)
+    observation = simulate_observation(body, *motion, fps=30.0, camera="follow", seed=0)
+    return observation.save(tmp_path_factory.mktemp("walk") / "walk.npz")
+
+
+@pytest.fixture(scope="module")
+def fitted(walk):
+    """The result folder of a short fit, and what the command printed."""
+    folder = walk.parent / "result"
+    done = run("fit", f"source={walk}", f"out={folder}", *SHORT)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "diffopt.cli", *map(str, arguments)]
+
+
+def run(*arguments, cwd=None):
+    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=cwd, timeout=300)
+
+
+def refused(capsys, *arguments):
+    """The sentence that a command ends with; it must be one, and exit with 2."""
+    assert main([str(argument) for argument in arguments]) == 2
+    printed = capsys.readouterr()
+    sentence = printed.err.strip()
+    assert printed.out == "" and sentence.startswith("diffopt: ") and "\n" not in sentence
+    return sentence.removeprefix("diffopt: ")
+
+
+def test_fit_writes_the_whole_result(fitted, walk):
+    folder, printed = fitted
+    kept = {"motion.npz", "cameras.npz", "metrics.json", "diagnostics.json", "config.yaml", "run.json"}
+    assert kept | PICTURES | {"observation.npz", "logs"} == {path.name for path in folder.iterdir()}
+
+    result, observation = Result.load(folder), Observation.load(walk)
+    assert result.num_frames == len(observation.frame_valid) and result.fps == observation.fps
+    assert result.metrics is not None and result.metrics["g_mpjpe_mm"] > 0
+    assert result.metrics["initial_composition"]["g_mpjpe_mm"] > 0
+    assert load_config(folder / "config.yaml").fit == load_config(overrides=SHORT).fit
+    for name in PICTURES:
+        assert str(folder / name) in printed.replace("\n", "")
+
+
+def test_fit_leaves_nothing_else_behind(fitted, walk):
+    folder, _ = fitted
+    assert not list(folder.parent.glob(f".{folder.name}.work/checkpoints-*"))
+    assert not list(folder.parent.glob("*.partial")) and not list(folder.parent.glob(".*.partial"))
+
+
+def test_show_draws_the_pictures_anew(fitted, capsys):
+    folder, _ = fitted
+    picture = folder / "top_view.png"
+    before = picture.read_bytes()
+    picture.unlink()
+
+    assert main(["show", str(folder)]) == 0
+
+    assert picture.read_bytes() == before
+    assert cv2.imread(str(picture)).std() > 1
+    assert "top_view.png" in capsys.readouterr().out
+
+
+def test_an_interrupted_fit_goes_on_to_the_same_result(fitted, walk, tmp_path):
+    """Ctrl-C ends with 130 and says what to do; the same command then ends bit for bit where the unbroken fit did."""
+    arguments = ["fit", f"source={walk}", f"out={tmp_path / 'result'}", "pictures=false", *SHORT]
+    process = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob(".result.work/checkpoints-*/last.ckpt")) and process.poll() is None:
+        assert time.monotonic() < deadline, "no checkpoint was written"
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 130, (out, err)
+    assert "The same command goes on" in out and "Traceback" not in err
+    assert not (tmp_path / "result").exists()
+    assert list(tmp_path.glob(".result.work/checkpoints-*/last.ckpt"))
+
+    assert main(arguments) == 0
+
+    resumed, unbroken = Result.load(tmp_path / "result"), Result.load(fitted[0])
+    np.testing.assert_array_equal(resumed.body_pose, unbroken.body_pose)
+    np.testing.assert_array_equal(resumed.transl, unbroken.transl)
+    np.testing.assert_array_equal(resumed.translation_w2c, unbroken.translation_w2c)
+
+
+def test_config_prints_the_whole_configuration(capsys, tmp_path):
+    assert main(["config", "seed=5"]) == 0
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(capsys.readouterr().out)
+    assert load_config(printed) == load_config(overrides=["seed=5"])
+
+
+def test_without_a_command_the_usage_is_printed(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 2 and "usage: diffopt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["nowhere.mp4", "nowhere.npz"])
+def test_fit_of_a_missing_file(name, tmp_path, capsys):
+    assert str(tmp_path / name) in (told := refused(capsys, "fit", f"source={tmp_path / name}"))
+    assert "no such file" in told
+
+
+def test_fit_of_nothing(capsys):
+    assert "source=" in refused(capsys, "fit")
+
+
+def test_fit_of_an_unknown_format(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("hello")
+    told = refused(capsys, "fit", f"source={tmp_path / 'notes.txt'}", f"out={tmp_path / 'out'}")
+    assert "unknown format" in told and ".npz" in told
+
+
+def test_fit_of_what_is_no_video(tmp_path, capsys):
+    (tmp_path / "clip.mp4").write_text("hello")
+    told = refused(capsys, "fit", f"source={tmp_path / 'clip.mp4'}", f"out={tmp_path / 'out'}")
+    assert "not a video" in told and str(tmp_path / "clip.mp4") in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_fit_of_what_is_no_observation(tmp_path, capsys):
+    (tmp_path / "broken.npz").write_bytes(b"hello")
+    np.savez(tmp_path / "other.npz", numbers=np.arange(3))
+    assert "broken.npz" in refused(capsys, "fit", f"source={tmp_path / 'broken.npz'}", f"out={tmp_path / 'out'}")
+    assert "diffopt/observation/1" in refused(
+        capsys, "fit", f"source={tmp_path / 'other.npz'}", f"out={tmp_path / 'o'}"
+    )
+
+
+def test_fit_with_another_body_than_the_observations(walk, tmp_path, capsys):
+    with np.load(walk) as kept:
+        arrays = dict(kept) | {"body_model": np.asarray("smpl")}
+    np.savez(tmp_path / "smpl.npz", **arrays)
+    told = refused(capsys, "fit", f"source={tmp_path / 'smpl.npz'}", f"out={tmp_path / 'out'}")
+    assert "body.model=" in told
+
+
+def test_a_result_is_not_overwritten_unasked(fitted, walk, capsys):
+    folder, _ = fitted
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+    told = refused(capsys, "fit", f"source={walk}", f"out={folder}", *SHORT)
+
+    assert str(folder) in told and "overwrite=true" in told
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_folder_that_is_no_result_is_not_overwritten_even_when_asked(walk, tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_text("meow")
+
+    told = refused(capsys, "fit", f"source={walk}", f"out={tmp_path / 'photos'}", "overwrite=true", *SHORT)
+
+    assert "photos" in told and (tmp_path / "photos" / "cat.jpg").read_text() == "meow"
+
+
+def test_a_result_is_overwritten_when_asked(fitted, walk, tmp_path, capsys):
+    out = tmp_path / "again"
+    once = ["fit", f"source={walk}", f"out={out}", "pictures=false", *SHORT]
+    assert main(once) == 0
+    assert main([*once, "overwrite=true", "seed=1"]) == 0
+    assert json.loads((out / "run.json").read_text())["seed"] == 1
+
+
+def test_names_with_brackets_are_printed_as_they_are(tmp_path, capsys):
+    assert "clip [bold].txt" in refused(capsys, "fit", f'source="{tmp_path}/clip [bold].txt"')
+
+
+@pytest.mark.parametrize("command", ["fit", "prepare", "config", "train-prior"])
+def test_a_misspelt_key(command, capsys):
+    assert "did you mean 'seed'?" in refused(capsys, command, "sede=1")
+
+
+def test_an_unknown_configuration_file(capsys):
+    assert "nowhere.yaml" in refused(capsys, "fit", "--config", "nowhere.yaml")
+
+
+def test_prepare_wants_a_video_and_a_free_npz(tmp_path, capsys):
+    clip, taken = tmp_path / "clip.mp4", tmp_path / "taken.npz"
+    clip.write_text("hello")
+    taken.write_text("mine")
+    assert "source=" in refused(capsys, "prepare")
+    assert "expected a video" in refused(capsys, "prepare", "source=notes.txt", f"out={tmp_path / 'a.npz'}")
+    assert "no such file" in refused(capsys, "prepare", f"source={tmp_path / 'no.mp4'}", f"out={tmp_path / 'a.npz'}")
+    assert "not a video" in refused(capsys, "prepare", f"source={clip}", f"out={tmp_path / 'a.npz'}")
+    assert ".npz" in refused(capsys, "prepare", f"source={clip}", f"out={tmp_path / 'a.txt'}")
+    assert "overwrite=true" in refused(capsys, "prepare", f"source={clip}", f"out={taken}")
+    assert taken.read_text() == "mine" and not (tmp_path / "a.npz").exists()
+
+
+def test_show_of_what_is_no_result(tmp_path, capsys):
+    assert "no such folder" in refused(capsys, "show", tmp_path / "nowhere")
+    assert "motion.npz" in refused(capsys, "show", tmp_path)
+
+
+def test_train_prior_without_motions(tmp_path, capsys):
+    assert "no motion" in refused(capsys, "train-prior", f"data={tmp_path}", f"out={tmp_path / 'prior'}")
+    assert "nowhere" in refused(capsys, "train-prior", f"data={tmp_path / 'nowhere'}", f"out={tmp_path / 'prior'}")
