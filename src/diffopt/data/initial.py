@@ -17,7 +17,7 @@ from diffopt.body.model import BodyModel
 from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.data.gravity import floor_height, rotation_to_up, up_from_bodies, up_from_planted_feet
 from diffopt.data.observation import Observation
-from diffopt.data.trajectory import RootPath, solve_root_path
+from diffopt.data.trajectory import FEET_DECIDE, SIGHT_DECIDES, RootPath, solve_root_path
 from diffopt.geometry.cameras import Cameras
 from diffopt.motion.motion import Motion
 
@@ -148,6 +148,7 @@ def _root_path(
         valid=valid,
         fps=fps,
         find_scale=find_scale,
+        evidence=FEET_DECIDE if find_scale else SIGHT_DECIDES,
     )
 
 

@@ -47,6 +47,13 @@ class Evidence:
     """A foot point this far above the lowest one is half as likely to be down."""
 
 
+FEET_DECIDE = Evidence()
+"""Where the camera's scale is sought: the feet are all there is to find it by."""
+SIGHT_DECIDES = Evidence(along_m=0.08, planted_m_s=0.4)
+"""Where the camera's scale is known: an estimated body sets its feet too short or askew throughout, which over a clip
+misleads the path more than the noise of single sights."""
+
+
 @dataclass(frozen=True)
 class RootPath:
     """What the evidence says."""
@@ -70,7 +77,7 @@ def solve_root_path(
     valid: Bool[ndarray, "T"],
     fps: float,
     find_scale: bool,
-    evidence: Evidence = Evidence(),
+    evidence: Evidence,
     iterations: int = 15,
 ) -> RootPath:
     """Find the root's path, and the scale of the camera's travel if it is not known.
