@@ -409,3 +409,14 @@ def test_an_observation_is_read_as_it_is(tmp_path, scene, body):
 
     assert recognise(path) == "observation"
     np.testing.assert_array_equal(read(path).body_pose, observation.body_pose)
+
+
+def test_a_strangers_keypoints_are_not_taken(tmp_path, scene, body):
+    detections = layouts.vitpose_list(scene)
+    del detections[6][1]  # only the stranger is left
+    bodies = dump_joblib(tmp_path / "demo_vid.pkl", layouts.phalp(scene))
+
+    observation = read([bodies, dump_pickle(tmp_path / "vitpose.pkl", detections)])
+
+    assert np.flatnonzero((observation.confidence == 0).all(axis=1)).tolist() == [6]
+    assert np.isnan(observation.keypoints_px[6]).all()
