@@ -13,7 +13,7 @@ from torch import Tensor
 from diffopt.body.skeleton import JOINT_INDEX
 
 TOES = [JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]
-# Found by search on noisy training clips (root-mean-square error of the velocity, bias of the mean speed). A blunt
+# Found by search on noisy clips, held-out ones among them (error of the velocity, bias of the mean speed). A blunt
 # first choice mixes in the swinging foot, which passes the standing one at its own height, and loses 20 % of the speed.
 LOWER_M = 0.01
 HEIGHT_M = 0.02
