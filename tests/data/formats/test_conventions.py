@@ -8,7 +8,7 @@ from layouts import FOCAL, FRAMES, HEIGHT, SMPL_PELVIS, SMPLX_PELVIS, WIDTH
 from scipy.spatial.transform import Rotation
 from test_importers import dump_joblib, dump_npy, dump_npz, dump_pickle, dump_torch, dump_video
 
-from diffopt.data.formats import read
+from diffopt.data.formats import assemble, read
 from diffopt.data.formats.camera_sense import check_camera_turn
 from diffopt.errors import DiffoptError
 
@@ -200,6 +200,17 @@ def test_an_inverted_camera_path_turns_the_person():
     check_camera_turn(turn, orient, 30.0, "traj.npy")
     with pytest.raises(DiffoptError, match=r"traj\.npy: .*turns by 31 degrees.* by 0: inverted extrinsics"):
         check_camera_turn(np.swapaxes(turn, 1, 2), orient, 30.0, "traj.npy")
+
+
+def test_the_camera_in_the_bodys_own_file_is_looked_at_too(tmp_path, scene, monkeypatch):
+    seen = []
+    monkeypatch.setattr(assemble, "check_camera_turn", lambda *found: seen.append(found[3]))
+    prompthmr = dump_joblib(tmp_path / "results.pkl", layouts.prompthmr(scene))
+
+    read(prompthmr)
+    read(dump_pickle(tmp_path / "a.pkl", layouts.glamr(scene)))  # in the world: seen by projecting
+
+    assert seen == [str(prompthmr)]
 
 
 def test_a_camera_that_hardly_turns_tells_nothing():

@@ -1,4 +1,4 @@
-"""A sanity check of a camera that comes from another file than the body.
+"""A sanity check of a camera beside bodies that are given in the camera frame.
 
 A body in the camera frame falls on the image whatever the camera's path is, so projecting cannot see a wrong path.
 What can: a person's heading and lean change slowly, while an inverted camera adds its own turning to theirs twice.
@@ -36,7 +36,7 @@ def check_camera_turn(
     if inverted < MUCH_CALMER * as_read and as_read - inverted > MIN_GAIN_DEG:
         raise DiffoptError(
             f"{where}: with this camera the person turns by {as_read:.0f} degrees in every {STEP_S} s, with its "
-            f"inverse by {inverted:.0f}: inverted extrinsics; expected camera-to-world poses; invert these."
+            f"inverse by {inverted:.0f}: inverted extrinsics; invert the camera's poses in the file."
         )
 
 

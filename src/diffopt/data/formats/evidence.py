@@ -1,6 +1,7 @@
 """The 2D that the files hold: what the body is checked against, and what of it becomes the observation's keypoints."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,11 +62,13 @@ def check_all(
         targets.append((source.path, "the file's own boxes", person.boxes_px, None))
     for one in sources:
         if one.contents.detections is not None:
-            targets.append((source.path, f"the keypoints of {one.path}", person.boxes_px, one.contents.detections))
+            targets.append(
+                (source.path, f"the keypoints of {Path(one.path).name}", person.boxes_px, one.contents.detections)
+            )
         if one.format == source.format and one.contents.boxes_of_tracks:
             boxes = _boxes_of(person.frames, one.contents.boxes_of_tracks)
             if boxes is not None:
-                targets.append((source.path, f"the boxes of {one.path}", boxes, None))
+                targets.append((source.path, f"the boxes of {Path(one.path).name}", boxes, None))
     found = {}
     for where, what, boxes, detections in targets:
         near = np.arange(len(placed.frames))
