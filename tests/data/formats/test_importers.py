@@ -206,6 +206,21 @@ def test_slahmr_with_two_people(tmp_path, scene, body):
     np.testing.assert_array_equal(everyone["0"].translation_w2c, everyone["1"].translation_w2c)
 
 
+def test_slahmrs_track_info_says_who_is_seen_when(tmp_path, scene, body):
+    results = dump_npz(tmp_path / "clip_000300_world_results.npz", layouts.slahmr_results(scene))
+    masks = np.ones((2, FRAMES + 5), bool)  # over the whole video; the result starts at its frame 5
+    masks[0, 15:18] = False
+    tracks = {str(track): {"index": row, "vis_mask": masks[row].tolist()} for row, track in enumerate((4, 9))}
+    meta = {"seq_interval": [5, FRAMES + 5], "data_interval": [0, FRAMES + 5]}
+    (tmp_path / "track_info.json").write_text(json.dumps({"tracks": tracks, "meta": meta}))
+
+    everyone = read_all([results, tmp_path / "track_info.json"])
+
+    assert list(everyone) == ["1", "0"]
+    assert everyone["1"].frame_valid.all()
+    assert np.flatnonzero(~everyone["0"].frame_valid).tolist() == [10, 11, 12]
+
+
 def test_slahmrs_slam_camera_beside_other_bodies(tmp_path, scene, body):
     camera = dump_npz(tmp_path / "cameras.npz", layouts.slahmr_cameras(scene))
     bodies = dump_joblib(tmp_path / "demo_vid.pkl", layouts.phalp(scene))

@@ -34,7 +34,13 @@ MAX_LOST_FRAMES = 3
 
 def candidates(sources: list[Source]) -> list[tuple[Source, Person]]:
     """Everyone whose body is in the files, the longest track first; the truth only where there is no one else."""
-    people = [(source, person) for source in sources for person in source.contents.people]
+    seen = {(one.format, name): mask for one in sources for name, mask in one.contents.seen.items()}
+    people = [
+        (source, person.only(seen[source.format, person.name]) if (source.format, person.name) in seen else person)
+        for source in sources
+        for person in source.contents.people
+    ]
+    people = [(source, person) for source, person in people if len(person.frames)]
     if not people:
         people = [(source, source.contents.truth) for source in sources if source.contents.truth is not None]
     return sorted(people, key=lambda one: -len(one[1].frames))

@@ -3,7 +3,7 @@
 Camera frame: OpenCV axes, metres. Rotations are matrices. Which frame of the video a row belongs to is `frames`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -70,6 +70,17 @@ class Person:
     keypoints_are_detections: bool = True
     """False: the file's own projection of its body, good for checking conventions, not as an observation."""
 
+    def only(self, seen: ndarray) -> "Person":
+        """The rows of frames in which the person is seen, of bodies in the world (SLAHMR fills in the others)."""
+        rows = np.isin(self.frames, np.flatnonzero(seen))
+        body = replace(
+            self.body,
+            body_pose=self.body.body_pose[rows],
+            global_orient=self.body.global_orient[rows],
+            position=self.body.position[rows],
+        )
+        return replace(self, frames=self.frames[rows], body=body)
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -108,6 +119,8 @@ class Contents:
     """Intrinsics without a camera path."""
     boxes_of_tracks: tuple[tuple[Int[ndarray, "N"], Float[ndarray, "N 4"]], ...] = ()
     """Detector's boxes of tracks, for bodies in another file of the same tool."""
+    seen: dict[str, ndarray] = field(default_factory=dict)
+    """Which frames each person of another file of the same tool is seen in."""
     fps: float | None = None
     image_size_px: tuple[int, int] | None = None
     num_frames: int | None = None

@@ -27,15 +27,19 @@ FPS = 30.0
 
 
 def matches(content: Any) -> bool:
-    """A world result, or the cameras of its SLAM."""
+    """A world result, the cameras of its SLAM, or the track info."""
     if not isinstance(content, dict):
         return False
     world = {"trans", "root_orient", "pose_body"} <= content.keys() and np.ndim(content["trans"]) == 3
-    return world or {"w2c", "intrins"} <= content.keys()
+    return world or {"w2c", "intrins"} <= content.keys() or {"tracks", "meta"} <= content.keys()
 
 
 def parse(content: Any) -> Contents:
-    """All people of a result in the world, with its camera; or the camera alone."""
+    """All people of a result in the world, with its camera; the camera alone; or who is seen when."""
+    if "tracks" in content:
+        start, stop = content["meta"]["seq_interval"]
+        masks = {str(one["index"]): np.asarray(one["vis_mask"])[start:stop] > 0 for one in content["tracks"].values()}
+        return Contents(seen=masks)
     return _slam(content) if "w2c" in content else _results(content)
 
 
