@@ -50,7 +50,7 @@ class BodyOptions:
     """2D keypoints against 3D landmarks."""
     pose_weight: float = 0.05
     """Nearness to the poses that people take (Mahalanobis distance per degree of freedom)."""
-    shape_weight: float = 0.005
+    shape_weight: float = 0.05
     """Nearness to the mean body, per squared beta."""
     knot_spacing_s: float = 0.08
     """Time between the knots of the cubic splines that poses and places follow, seconds."""

@@ -60,9 +60,9 @@ def floor_loss(
 
 def correction_size_loss(
     correction: CameraCorrection,
-    rotation_scale: float = 0.02,
-    translation_scale_m: float = 0.05,
-    ratio_scale: float = 0.05,
+    rotation_scale: float = 0.005,
+    translation_scale_m: float = 0.03,
+    ratio_scale: float = 0.03,
 ) -> Float[Tensor, ""]:
     """How far the corrected camera is from the given one, in units of what is plausible.
 
