@@ -1,4 +1,4 @@
-"""The command line: `diffopt fit`, `prepare`, `show`, `config`, `train-prior`.
+"""The command line: `diffopt fit`, `prepare`, `convert`, `show`, `export`, `config`, `train-prior`.
 
 Anything that the user can mend ends in one sentence and exit code 2.
 """
@@ -54,6 +54,19 @@ def _parser() -> argparse.ArgumentParser:
     configurable(command("prepare", "From a video to an observation file, without fitting.", _prepare))
     configurable(command("config", "Print the whole configuration.", _config))
     configurable(command("train-prior", "Train a motion prior on a folder of motions.", _train_prior))
+    convert = command("convert", "Other tools' result files of one video as an observation.", _convert)
+    convert.add_argument("sources", nargs="+", type=Path, metavar="FILE", help="bodies, keypoints, camera, the video")
+    convert.add_argument("--out", type=Path, required=True, metavar="OBS.npz", help="the observation to write")
+    convert.add_argument(
+        "--from", dest="from_format", metavar="FORMAT", help="format of the first file"
+    )
+    convert.add_argument("--person", metavar="NUMBER", help="whom to convert; else the one seen longest")
+    convert.add_argument("--all", dest="everyone", action="store_true", help="one observation for each person")
+    convert.add_argument("--body", default="free", metavar="MODEL", help="free, or your SMPL file")
+    export = command("export", "A result in another program's format.", _export)
+    export.add_argument("result", type=Path, help="a result folder")
+    export.add_argument("--format", required=True, help="amass, bvh, glb, gvhmr, json, slahmr, tram, tum or wham")
+    export.add_argument("--out", type=Path, help="where to; else inside the result folder")
     show = command("show", "Draw the pictures of a result folder.", _show)
     show.add_argument("result", type=Path, help="a result folder")
     show.add_argument("--video", type=Path, help="the video to draw over, if it has moved")
@@ -86,6 +99,20 @@ def _train_prior(options: argparse.Namespace) -> None:
 
     weights = train(load_prior_training(options.config, options.overrides))
     console.print(f"Trained prior: {weights}. Use it with `prior.path={weights}`.")
+
+
+def _convert(options: argparse.Namespace) -> None:
+    from diffopt.pipeline import convert
+
+    written = convert(options.sources, options.out, options.from_format, options.person, options.everyone, options.body)
+    for path in written:
+        console.print(f"Observation: {path}. Fit it with `diffopt fit source={path}`.", soft_wrap=True)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from diffopt.pipeline import export_result
+
+    console.print(f"  {export_result(options.result, options.format, options.out)}", soft_wrap=True)
 
 
 def _show(options: argparse.Namespace) -> None:
