@@ -29,7 +29,7 @@ from diffopt.frontend.tracks import Tracks, track_scene
 from diffopt.frontend.video import Video, content_hash, open_video
 from diffopt.motion.motion import Motion
 
-_MAKE = 3
+_MAKE = 4
 """Counted up whenever a stage starts to answer differently: what older versions kept is then built anew."""
 
 

@@ -15,11 +15,8 @@ from numpy import ndarray
 from scipy.spatial.transform import Rotation, Slerp
 
 from diffopt.errors import DiffoptError
-from diffopt.frontend.tracks import Tracks
+from diffopt.frontend.tracks import Tracks, choose_keyframes
 
-_KEYFRAME_FLOW_PX = 12.0
-"""A new keyframe when the tracks have moved this many working pixels (median) since the last."""
-_MAX_KEYFRAME_GAP = 15
 _NEIGHBOURS = 8
 """Keyframes matched with each one; beyond these, ever more distant ones (16, 32 ...)."""
 _MIN_MATCHES = 30
@@ -29,6 +26,9 @@ _DEPENDENT_POINTS = 30
 FOCAL_PRIOR_SPREAD = 0.3
 """Of log focal over the cameras that people film with, from wide phones to long lenses."""
 _MIN_POINTS = 8
+_ATTEMPTS = 3
+_GOOD_PX = 0.4
+"""A model of all keyframes with this mean error, working pixels, needs no second attempt."""
 _MIN_SCENE = 50
 
 
@@ -65,7 +65,7 @@ def solve_travel(
     """
     colmap = _colmap()
     chosen = choose_keyframes(tracks, frames)
-    model = _map(colmap, tracks, chosen, size, focal_px, refine_focal, seed)
+    model = _best_model(colmap, tracks, chosen, size, focal_px, refine_focal, seed)
     if model is None or model.num_reg_images() < len(chosen) / 2 or model.num_points3D() < _MIN_SCENE:
         return None
     focal_spread = 0.0
@@ -89,22 +89,6 @@ def solve_travel(
     )
 
 
-def choose_keyframes(tracks: Tracks, frames: int) -> Int[ndarray, "M"]:
-    """Frames between which the picture moves by about the same amount; the first and the last are among them."""
-    bounds = np.searchsorted(tracks.frame, np.arange(frames + 1))
-    chosen = [0]
-    for frame in range(1, frames):
-        before, now = (slice(bounds[i], bounds[i + 1]) for i in (chosen[-1], frame))
-        _, a, b = np.intersect1d(tracks.point[before], tracks.point[now], return_indices=True)
-        flow = np.linalg.norm(tracks.xy_px[before][a] - tracks.xy_px[now][b], axis=1) / tracks.pixel
-        too_few = len(a) < 0.5 * (bounds[chosen[-1] + 1] - bounds[chosen[-1]])
-        if too_few or np.median(flow) > _KEYFRAME_FLOW_PX or frame - chosen[-1] >= _MAX_KEYFRAME_GAP:
-            chosen.append(frame)
-    if chosen[-1] != frames - 1:
-        chosen.append(frames - 1)
-    return np.asarray(chosen)
-
-
 def _colmap() -> Any:
     try:
         import pycolmap  # absent where no video is ever read
@@ -114,6 +98,34 @@ def _colmap() -> Any:
         ) from error
     pycolmap.logging.minloglevel = 2
     return pycolmap
+
+
+def _best_model(
+    colmap: Any,
+    tracks: Tracks,
+    chosen: Int[ndarray, "M"],
+    size: tuple[int, int],
+    focal_px: float,
+    refine_focal: bool,
+    seed: int,
+) -> Any:
+    """The most credible of a few models.
+
+    A scene grows from its first pair of keyframes; from an unlucky pair it can end with a hundredth of the keyframes or
+    a tenth of the focal length, and still be consistent in itself.
+    """
+    models = []
+    for attempt in range(_ATTEMPTS):
+        model = _map(colmap, tracks, chosen, size, focal_px, refine_focal, seed + attempt)
+        if model is None:
+            continue
+        error = model.compute_mean_reprojection_error() / tracks.pixel
+        away = np.log(next(iter(model.cameras.values())).params[0] / focal_px) / FOCAL_PRIOR_SPREAD
+        complete = model.num_reg_images() / len(chosen)
+        models.append((complete / max(error, 0.1) / (1 + away**2), model))
+        if complete == 1 and error < _GOOD_PX and abs(away) < 2:
+            break
+    return max(models, key=lambda scored: scored[0], default=(0.0, None))[1]
 
 
 def _map(

@@ -21,6 +21,9 @@ WORKING_SIDE_PX = 960
 _WINDOW_PX, _LEVELS = 21, 4
 _BACK_PX = 0.5
 _SPACING_PX = 9
+_KEYFRAME_FLOW_PX = 12.0
+"""A new keyframe when the tracks have moved this many working pixels (median) since the last."""
+_MAX_KEYFRAME_GAP = 15
 _PERSON_MARGIN_PX = 12
 """The mask's edge is rough, and a shadow or a swinging bag moves with the person."""
 
@@ -84,6 +87,22 @@ def track_scene(video: Video, person: PersonTrack, points: int, progress: Progre
         places.append((at.astype(np.float64) + 0.5) / shrink - 0.5)
         before = gray
     return Tracks(np.concatenate(frames), np.concatenate(points_seen), np.concatenate(places), 1 / shrink)
+
+
+def choose_keyframes(tracks: Tracks, frames: int) -> Int[ndarray, "M"]:
+    """Frames between which the picture moves by about the same amount; the first and the last are among them."""
+    bounds = np.searchsorted(tracks.frame, np.arange(frames + 1))
+    chosen = [0]
+    for frame in range(1, frames):
+        before, now = (slice(bounds[i], bounds[i + 1]) for i in (chosen[-1], frame))
+        _, a, b = np.intersect1d(tracks.point[before], tracks.point[now], return_indices=True)
+        flow = np.linalg.norm(tracks.xy_px[before][a] - tracks.xy_px[now][b], axis=1) / tracks.pixel
+        too_few = len(a) < 0.5 * (bounds[chosen[-1] + 1] - bounds[chosen[-1]])
+        if too_few or np.median(flow) > _KEYFRAME_FLOW_PX or frame - chosen[-1] >= _MAX_KEYFRAME_GAP:
+            chosen.append(frame)
+    if chosen[-1] != frames - 1:
+        chosen.append(frames - 1)
+    return np.asarray(chosen)
 
 
 def _free_area(person: PersonTrack, frame: int, size: tuple[int, int]) -> UInt8[ndarray, "h w"]:
