@@ -6,11 +6,11 @@ import pytest
 import torch
 from layouts import FOCAL, FRAMES, HEIGHT, SMPL_PELVIS, SMPLX_PELVIS, WIDTH
 from scipy.spatial.transform import Rotation
-from test_importers import dump_joblib, dump_npy, dump_npz, dump_pickle, dump_torch, dump_video
 
 from diffopt.data.formats import assemble, read
 from diffopt.data.formats.camera_sense import check_camera_turn
 from diffopt.errors import DiffoptError
+from tests.data.formats.test_importers import dump_joblib, dump_npy, dump_npz, dump_pickle, dump_torch, dump_video
 
 
 def invert(turn, shift):
