@@ -57,9 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     convert = command("convert", "Other tools' result files of one video as an observation.", _convert)
     convert.add_argument("sources", nargs="+", type=Path, metavar="FILE", help="bodies, keypoints, camera, the video")
     convert.add_argument("--out", type=Path, required=True, metavar="OBS.npz", help="the observation to write")
-    convert.add_argument(
-        "--from", dest="from_format", metavar="FORMAT", help="format of the first file"
-    )
+    convert.add_argument("--from", dest="from_format", metavar="FORMAT", help="format of the first file")
     convert.add_argument("--person", metavar="NUMBER", help="whom to convert; else the one seen longest")
     convert.add_argument("--all", dest="everyone", action="store_true", help="one observation for each person")
     convert.add_argument("--body", default="free", metavar="MODEL", help="free, or your SMPL file")
