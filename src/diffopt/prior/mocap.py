@@ -1,9 +1,9 @@
-"""Readers of motion capture: the project's own pack and AMASS. Every clip comes out in one form, a `MotionClip`.
+"""Readers of motion capture: the project's own pack, AMASS and BVH. Every clip comes out in one form, a `MotionClip`.
 
 World: y up, metres, floor y = 0. A body in its rest pose faces +z with its left towards +x.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS, JOINT_INDEX, forward_kinematics
 from diffopt.errors import DiffoptError
+from diffopt.prior import bvh_motion
 
 PACK_KEYS = ("name", "subject", "description", "start", "length", "fps", "rotvec", "trans", "offsets")
 STILL_SPEED, RUN_SPEED = 0.35, 2.0
@@ -69,17 +70,22 @@ def pose(
 
 
 def read_motions(path: str | Path) -> list[MotionClip]:
-    """Every clip of a file, or of all `.npz` files of a folder (with its subfolders), whichever reader fits each.
+    """Every clip of a file, or of all `.npz` and `.bvh` of a folder (with its subfolders), whichever reader fits each.
 
-    AMASS files are posed on the average of the pack's own skeletons, because the body they were fitted to is licensed;
-    `read_amass` takes another skeleton.
+    BVH clips are put on the floor. AMASS files are posed on the average of the pack's own skeletons, because the body
+    they were fitted to is licensed; `read_amass` takes another skeleton.
     """
     path = Path(path)
     if not path.exists():
         raise DiffoptError(f"{path}: no such file or folder; expected motions; check the path.")
-    files = sorted(path.rglob("*.npz")) if path.is_dir() else [path]
+    files = sorted([*path.rglob("*.npz"), *path.rglob("*.bvh")]) if path.is_dir() else [path]
     clips: list[MotionClip] = []
     for file in files:
+        if file.suffix.lower() == ".bvh":
+            clip = read_bvh(file)
+            down = torch.tensor([0.0, floor_height(clip.joints()), 0.0])
+            clips.append(replace(clip, root=clip.root - down))
+            continue
         with np.load(file, allow_pickle=False) as content:
             keys = set(content.files)
         if set(PACK_KEYS) <= keys:
@@ -89,7 +95,7 @@ def read_motions(path: str | Path) -> list[MotionClip]:
     if not clips:
         raise DiffoptError(
             f"{path}: no motion found. Expected .npz files of the project's pack (keys {', '.join(PACK_KEYS)}) "
-            "or of AMASS (keys poses, trans, mocap_framerate)."
+            "or of AMASS (keys poses, trans, mocap_framerate), or .bvh files."
         )
     return clips
 
@@ -147,6 +153,17 @@ def read_amass(path: str | Path, offsets: Float[Tensor, "J 3"] | None = None) ->
     bones = torch.cat((torch.zeros(1, 3), skeleton[1:]))
     root[:, 1] -= floor_height(pose(rotations, root, bones))
     return MotionClip(path.stem, path.parent.name, kind_of(root, fps), fps, rotations, root, bones)
+
+
+def read_bvh(path: str | Path) -> MotionClip:
+    """One BVH take, in metres and y up, heights as in the file; its subject is the name of its folder."""
+    path = Path(path)
+    motion = bvh_motion.read_bvh(path, AVERAGE_OFFSETS.numpy())
+    rotations, root, offsets = (
+        torch.from_numpy(values).float() for values in (motion.rotations, motion.root, motion.offsets)
+    )
+    kind = kind_of(root, motion.fps)
+    return MotionClip(path.stem, path.parent.name, kind, motion.fps, rotations, root, offsets)
 
 
 def kind_of(root: Float[Tensor, "T 3"], fps: float) -> str:
