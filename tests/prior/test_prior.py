@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from diffopt.errors import DiffoptError
 from diffopt.prior import smpl_features
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.prior import MotionPrior, PriorDescription, load_prior
@@ -83,17 +84,17 @@ def test_path_from_articulation_does_not_see_the_given_path(prior, random_motion
 
 
 def test_what_is_no_prior_is_refused(prior, tmp_path):
-    with pytest.raises(FileNotFoundError, match="No motion prior"):
+    with pytest.raises(DiffoptError, match="No motion prior"):
         load_prior(tmp_path / "nowhere.safetensors")
     (tmp_path / "text").write_text("hello")
-    with pytest.raises(ValueError, match="no safetensors file"):
+    with pytest.raises(DiffoptError, match="no safetensors file"):
         load_prior(tmp_path / "text")
     save_file({"a": torch.zeros(1)}, tmp_path / "other")
-    with pytest.raises(ValueError, match="holds no motion prior"):
+    with pytest.raises(DiffoptError, match="holds no motion prior"):
         load_prior(tmp_path / "other")
     facts = {"schema": "diffopt/prior/1", "size": {"width": 32, "depth": 1, "heads": 2}, "num_steps": 50, "window": 16}
     save_file({"mean": torch.zeros(3)}, tmp_path / "short", metadata={"diffopt": json.dumps(facts)})
-    with pytest.raises(ValueError, match="written for other features"):
+    with pytest.raises(DiffoptError, match="written for other features"):
         load_prior(tmp_path / "short")
 
 

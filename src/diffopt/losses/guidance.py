@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from diffopt.prior.prior import MotionPrior
+from diffopt.prior.interface import GuidingPrior
 
 
 @dataclass
@@ -57,7 +57,7 @@ def noise_levels(guidance: Guidance, progress: float, count: int, generator: tor
 
 
 def clean_target(
-    prior: MotionPrior,
+    prior: GuidingPrior,
     features: Float[Tensor, "B T D"],
     root_level: Int[Tensor, "B"],
     articulation_level: Int[Tensor, "B"],
@@ -92,7 +92,7 @@ def clean_target(
 
 
 def guidance_loss(
-    prior: MotionPrior,
+    prior: GuidingPrior,
     guidance: Guidance,
     features: Float[Tensor, "B T D"],
     progress: float,
@@ -127,7 +127,7 @@ def guidance_loss(
 
 
 def _block_scales(
-    prior: MotionPrior, root_level: Int[Tensor, "B"], articulation_level: Int[Tensor, "B"], like: Tensor
+    prior: GuidingPrior, root_level: Int[Tensor, "B"], articulation_level: Int[Tensor, "B"], like: Tensor
 ) -> tuple[Float[Tensor, "B 1 D"], Float[Tensor, "B 1 D"]]:
     """alpha and sigma of every feature, by its block."""
     alpha, sigma = (like.new_empty(like.shape[0], 1, like.shape[-1]) for _ in range(2))
@@ -138,7 +138,7 @@ def _block_scales(
 
 
 def _noise(
-    prior: MotionPrior,
+    prior: GuidingPrior,
     clean: Float[Tensor, "B T D"],
     noise: Float[Tensor, "B T D"],
     root_level: Int[Tensor, "B"],
@@ -150,7 +150,7 @@ def _noise(
 
 
 def _implied_noise(
-    prior: MotionPrior,
+    prior: GuidingPrior,
     noised: Float[Tensor, "B T D"],
     estimate: Float[Tensor, "B T D"],
     root_level: Int[Tensor, "B"],

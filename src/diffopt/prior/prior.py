@@ -1,4 +1,4 @@
-"""The motion prior as the fit sees it: a frozen denoiser, its normalisation and its noise schedule, in one file.
+"""Our own motion prior as the fit sees it: a frozen denoiser, its normalisation and its noise schedule, in one file.
 
 File: safetensors; the tensors of the network, `mean` and `scale`, and a JSON text under `diffopt` in the header.
 """
@@ -12,11 +12,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
+from diffopt.errors import DiffoptError
 from diffopt.prior import smpl_features
 from diffopt.prior.denoiser import DenoiserSize, FactoredDenoiser
+from diffopt.prior.interface import GuidingPrior
 from diffopt.prior.kinematics import hold_still, weighted_mean
+from diffopt.prior.mdm_prior import MdmPrior, load_mdm_prior
 from diffopt.prior.schedule import NoiseSchedule
 
 SCHEMA = "diffopt/prior/1"
@@ -39,7 +42,7 @@ class PriorDescription:
     """Data, licence and date, for people to read."""
 
 
-class MotionPrior(nn.Module):
+class MotionPrior(GuidingPrior):
     """A frozen denoiser of SMPL-native motion features.
 
     Attributes:
@@ -176,31 +179,37 @@ class MotionPrior(nn.Module):
         os.replace(partial, path)
 
 
-def load_prior(path: str | Path = "default") -> MotionPrior:
+def load_prior(path: str | Path = "default") -> MotionPrior | MdmPrior:
     """Read a prior, frozen and in evaluation mode, on the CPU.
 
     Args:
-        path: a `.safetensors` file written by `diffopt train-prior`, or `default` for the one that ships.
+        path: a `.safetensors` file written by `diffopt train-prior`, `default` for the one that ships, or a published
+            MDM checkpoint: its `.pt` file, or the folder with that and `args.json`.
+
+    Raises:
+        DiffoptError: nothing there, or no motion prior.
     """
     file = SHIPPED if str(path) == "default" else Path(path)
+    if file.is_dir() or file.suffix == ".pt":
+        return load_mdm_prior(file)
     if not file.is_file():
-        raise FileNotFoundError(
-            f"No motion prior at {file}. Give a .safetensors file, or `default` for the shipped one."
+        raise DiffoptError(
+            f"No motion prior at {file}. Give a .safetensors file, an MDM checkpoint, or `default` for the shipped one."
         )
     try:
         with safe_open(str(file), framework="pt") as content:
             header = (content.metadata() or {}).get("diffopt")
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"{file} is no safetensors file: {error}. Train one with `diffopt train-prior`.") from error
+        raise DiffoptError(f"{file} is no safetensors file: {error}. Train one with `diffopt train-prior`.") from error
     facts = json.loads(header) if header else {}
     if facts.pop("schema", None) != SCHEMA:
-        raise ValueError(f"{file} holds no motion prior: its header lacks the schema {SCHEMA}. Train one again.")
+        raise DiffoptError(f"{file} holds no motion prior: its header lacks the schema {SCHEMA}. Train one again.")
     prior = MotionPrior(PriorDescription(**{**facts, "size": DenoiserSize(**facts["size"])}))
     try:
         prior.load_state_dict(tensors)
     except RuntimeError as error:
-        raise ValueError(
+        raise DiffoptError(
             f"{file} was written for other features or another network than this version's ({error}). Train one again."
         ) from error
     return prior.eval().requires_grad_(False)
