@@ -7,6 +7,7 @@ import pytest
 import roma
 import torch
 
+from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.errors import DiffoptError
 from diffopt.prior.mocap import AVERAGE_OFFSETS, MotionClip
 from diffopt.prior.pose_prior import (
@@ -145,3 +146,22 @@ def test_training_learns_poses_and_repeats_itself():
     untouched = roma.rotmat_geodesic_distance(torch.eye(3).expand_as(poses), poses).mean()
     assert error < 0.6 * untouched
     torch.testing.assert_close(again.encode(poses)[0], short.encode(poses)[0], rtol=0, atol=0)
+
+
+def code_length2(prior, turns: dict[str, tuple[float, float, float]]) -> float:
+    rotvec = torch.zeros(1, 21, 3)
+    for joint, turn in turns.items():
+        rotvec[0, JOINT_INDEX[joint] - 1] = torch.tensor(turn)
+    return float(prior.encode(roma.rotvec_to_rotmat(rotvec))[0].square().sum())
+
+
+def test_the_shipped_pose_prior_knows_a_stand_from_a_knee_bent_backwards():
+    prior = load_pose_prior()
+    arms = {"left_shoulder": (0.0, 0.0, -1.2), "right_shoulder": (0.0, 0.0, 1.2)}
+
+    standing = code_length2(prior, arms)
+    crouching = code_length2(prior, arms | {"left_knee": (1.5, 0.0, 0.0), "right_knee": (1.5, 0.0, 0.0)})
+    broken = code_length2(prior, arms | {"left_knee": (-1.5, 0.0, 0.0), "right_knee": (-1.5, 0.0, 0.0)})
+
+    assert standing < 32 < broken
+    assert crouching < 0.5 * broken

@@ -162,7 +162,7 @@ class PosePriorTraining:
 
     width: int = 256
     latent: int = 32
-    steps: int = 4000
+    steps: int = 3000
     batch_size: int = 512
     learning_rate: float = 2e-3
     divergence_weight: float = 0.003
