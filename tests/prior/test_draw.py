@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from diffopt.prior.denoiser import DenoiserSize
+from diffopt.prior.draw import draw, motion_from_features
+from diffopt.prior.prior import MotionPrior, PriorDescription
+from diffopt.prior.smpl_features import features_from_motion, heading
+
+
+@pytest.fixture
+def prior() -> MotionPrior:
+    torch.manual_seed(0)
+    made = MotionPrior(PriorDescription(DenoiserSize(width=32, depth=1, heads=2), num_steps=50, window=16))
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return made.eval().requires_grad_(False)
+
+
+def test_a_motion_comes_back_from_its_features(random_motion):
+    """Up to where it started and which way it faced, which features do not say."""
+    rotations, root, joints = random_motion(25)
+
+    again = motion_from_features(features_from_motion(rotations, joints, 20.0)[None], 20.0)
+
+    first = heading(rotations[0, 0]).mT
+    torch.testing.assert_close(again.rotations[0, :, 1:], rotations[:-1, 1:])
+    torch.testing.assert_close(again.rotations[0, :, 0], first @ rotations[:-1, 0])
+    path = (root - root[0] * torch.tensor([1.0, 0.0, 1.0])) @ first.mT
+    torch.testing.assert_close(again.root[0], path[:-1])
+
+
+def test_draws_are_rotations_that_a_seed_repeats(prior):
+    one, same, other = (draw(prior, 3, 12, 5, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+
+    assert one.rotations.shape == (3, 12, 22, 3, 3) and one.root.shape == (3, 12, 3)
+    identity = torch.eye(3).expand_as(one.rotations)
+    torch.testing.assert_close(one.rotations @ one.rotations.mT, identity, atol=1e-5, rtol=0)
+    assert torch.equal(one.root, same.root) and not torch.equal(one.root, other.root)
+    assert one.root[:, 0, [0, 2]].abs().max() == 0
+    assert not torch.allclose(one.root[0], one.root[1])
+
+
+def test_a_prior_that_knows_one_motion_draws_it(prior, random_motion, monkeypatch):
+    rotations, _, joints = random_motion(13, dtype=torch.float32)
+    known = prior.features(rotations, joints)
+    monkeypatch.setattr(prior, "denoise", lambda noised, *_: known.expand_as(noised))
+
+    drawn = draw(prior, 2, 12, 5, torch.Generator().manual_seed(0))
+
+    torch.testing.assert_close(drawn.rotations[1, :, 1:], rotations[:-1, 1:], atol=1e-4, rtol=0)
+
+
+def test_more_frames_than_the_prior_knows_are_refused(prior):
+    with pytest.raises(ValueError, match="windows of 16 frames, not 17"):
+        draw(prior, 1, 17, 5, torch.Generator())
