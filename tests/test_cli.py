@@ -28,6 +28,14 @@ SHORT = [
 PICTURES = {"top_view.png", "curves.png", "overlay.png", "overlay.mp4", "motion.glb"}
 
 
+@pytest.fixture
+def listening():
+    """Ctrl-C is listened to, as in a shell; the workers of a parallel test run are deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory):
     """The observation file of a short walk, with its truth."""
@@ -102,7 +110,7 @@ class PressCtrlC(pl.Callback):
             signal.raise_signal(signal.SIGINT)
 
 
-def test_an_interrupted_fit_goes_on_to_the_same_result(fitted, walk, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_fit_goes_on_to_the_same_result(fitted, walk, listening, tmp_path, monkeypatch, capsys):
     """Ctrl-C ends with 130 and says what to do; the same command then ends bit for bit where the unbroken fit did."""
     arguments = ["fit", f"source={walk}", f"out={tmp_path / 'result'}", "pictures=false", *SHORT]
     trainer = pl.Trainer

@@ -127,7 +127,7 @@ def test_heading_is_the_turn_about_the_vertical():
 
 def test_heading_frame_forgets_place_and_heading_but_not_height(generator):
     points = torch.randn(9, 24, 3, generator=generator, dtype=torch.float64)
-    roots = roma.random_rotmat(9).double()
+    roots = roma.random_rotmat(9, dtype=torch.float64, generator=generator)
     turn = roma.rotvec_to_rotmat(torch.tensor([0.0, 2.0, 0.0], dtype=torch.float64))
 
     seen = to_heading_frame(points, roots)

@@ -1,7 +1,7 @@
 import pytest
-from layouts import Scene, film_scene
 
 from diffopt.body.model import BodyModel, load_body
+from tests.data.formats.layouts import Scene, film_scene
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,15 @@
 """Files in which one convention is wrong are refused, and the error names the convention."""
 
-import layouts
 import numpy as np
 import pytest
 import torch
-from layouts import FOCAL, FRAMES, HEIGHT, SMPL_PELVIS, SMPLX_PELVIS, WIDTH
 from scipy.spatial.transform import Rotation
 
 from diffopt.data.formats import assemble, read
 from diffopt.data.formats.camera_sense import check_camera_turn
 from diffopt.errors import DiffoptError
+from tests.data.formats import layouts
+from tests.data.formats.layouts import FOCAL, FRAMES, HEIGHT, SMPL_PELVIS, SMPLX_PELVIS, WIDTH
 from tests.data.formats.test_importers import dump_joblib, dump_npy, dump_npz, dump_pickle, dump_torch, dump_video
 
 

@@ -5,16 +5,16 @@ import pickle
 import zlib
 
 import cv2
-import layouts
 import numpy as np
 import pytest
 import torch
 from joblib_layout import joblib_bytes
-from layouts import FOCAL, FPS, FRAMES, HEIGHT, WIDTH
 
 from diffopt.data.formats import read, read_all, recognise
 from diffopt.errors import DiffoptError
 from diffopt.motion.motion import Motion
+from tests.data.formats import layouts
+from tests.data.formats.layouts import FOCAL, FPS, FRAMES, HEIGHT, WIDTH
 
 
 def dump_joblib(path, content, compress=False):
