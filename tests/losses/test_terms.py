@@ -43,9 +43,10 @@ def test_a_still_foot_pays_half_at_the_reference_height_and_a_swinging_one_littl
     assert floor_loss(feet(0.0, 2.0), 10.0) < 1.0  # who stands on a wall is not pulled down
 
 
-def test_a_foot_below_the_floor_pays_its_squared_depth_however_fast():
+def test_a_foot_below_the_floor_pays_its_depth_however_fast():
     deep = floor_loss(feet(30.0, -0.1), 10.0, height_m=0.05)
-    assert torch.isclose(deep, torch.tensor(4.0), rtol=1e-2)
+    assert torch.isclose(deep, torch.tensor(5.0).sqrt() - 1, rtol=1e-2)
+    assert floor_loss(feet(30.0, 0.1), 10.0, height_m=0.05) < 0.01
 
 
 def test_corrections_cost_nothing_at_the_start_and_one_at_their_plausible_size():

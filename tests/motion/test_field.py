@@ -3,18 +3,35 @@
 import roma
 import torch
 
-from diffopt.motion.field import MotionField, PhaseEncoding, rotations_from_6d
+from diffopt.motion.field import ExpectedPath, MotionField, PhaseEncoding, rotations_from_6d
 from diffopt.motion.free import FreeMotion
 
 CENTER = torch.tensor([1.0, 0.9, -2.0])
 
 
-def field(duration_s=2.0):
+def arc(ahead_m):
+    """A path of one metre's bow on the way from one point to another."""
+    phase = torch.linspace(0, 1, 21)
+    return CENTER + torch.stack([torch.sin(torch.pi * phase), 0 * phase, ahead_m * (phase - 0.5)], dim=-1)
+
+
+def field(duration_s=2.0, ahead_m=0.0):
     torch.manual_seed(0)
-    return MotionField(duration_s, bandwidth_hz=6.0, width=64, layers=3, transl_center=CENTER, transl_spread_m=1.0)
+    return MotionField(duration_s, bandwidth_hz=6.0, width=64, layers=3, expected_path=ExpectedPath(arc(ahead_m)))
 
 
-def test_starts_near_rest_at_the_middle_of_the_path():
+def test_expected_path_is_the_straight_part_and_the_bow_its_unit():
+    path = ExpectedPath(arc(8.0))
+    phase = torch.linspace(0, 1, 21)
+    assert torch.isclose(path.spread_m, torch.tensor(1.0))
+    straight = path(phase, torch.zeros(21, 3))
+    assert torch.allclose(straight[10], CENTER, atol=1e-5)
+    assert torch.allclose(straight[-1] - straight[0], torch.tensor([0.0, 0.0, 8.0]), atol=1e-5)
+    bow = torch.stack([torch.sin(torch.pi * phase), 0 * phase, 0 * phase], dim=-1)
+    assert torch.allclose(path(phase, bow), arc(8.0), atol=1e-5)
+
+
+def test_starts_near_rest_on_the_straight_path():
     motion = field()(torch.linspace(0, 1, 9))
     angle = roma.rotmat_geodesic_distance(motion.body_pose, torch.eye(3).expand(9, 23, 3, 3))
     assert angle.max() < 0.3 and angle.max() > 0
@@ -64,10 +81,11 @@ def test_six_numbers_are_the_first_two_columns():
 
 
 def test_learnable_tensors_read_frames_exactly_and_halves_between_them():
-    free = FreeMotion(5, CENTER, transl_spread_m=2.0)
+    path = ExpectedPath(arc(0.0))
+    free = FreeMotion(5, path)
     with torch.no_grad():
         free.position.copy_(torch.arange(15.0).reshape(5, 3))
     at_frames = free(torch.linspace(0, 1, 5)).transl
     between = free(torch.tensor([0.125])).transl
-    assert torch.allclose(at_frames, CENTER + 2 * torch.arange(15.0).reshape(5, 3))
+    assert torch.allclose(at_frames, CENTER + torch.arange(15.0).reshape(5, 3), atol=1e-5)
     assert torch.allclose(between[0], (at_frames[0] + at_frames[1]) / 2)

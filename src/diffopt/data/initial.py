@@ -17,9 +17,11 @@ from diffopt.body.model import BodyModel
 from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.data.gravity import floor_height, rotation_to_up, up_from_bodies, up_from_planted_feet
 from diffopt.data.observation import Observation
+from diffopt.data.strides import expected_velocity
 from diffopt.data.trajectory import FEET_DECIDE, SIGHT_DECIDES, RootPath, solve_root_path
 from diffopt.geometry.cameras import Cameras
 from diffopt.motion.motion import Motion
+from diffopt.prior.prior import MotionPrior
 
 CONTACT_S = 0.3
 """A foot is down for about this long in a step."""
@@ -53,13 +55,16 @@ def observed_bodies(observation: Observation) -> Motion:
     )
 
 
-def initial_state(observation: Observation, body: BodyModel, body_c: Motion) -> InitialState:
+def initial_state(
+    observation: Observation, body: BodyModel, body_c: Motion, prior: MotionPrior | None = None
+) -> InitialState:
     """Bring bodies in the camera frame and the camera of an observation into one metric, gravity-aligned world.
 
     Args:
         observation: a checked observation, for its camera and what is known of it.
         body: the body that its betas belong to.
         body_c: the bodies, in the camera frame of each frame: the observed ones, or ones refined since.
+        prior: says what velocity to expect of the legs; None takes the planted feet alone.
 
     Returns:
         The state that a fit starts from.
@@ -79,13 +84,21 @@ def initial_state(observation: Observation, body: BodyModel, body_c: Motion) -> 
     travels = observation.camera_trust != "static" and float(np.linalg.norm(centers, axis=-1).max()) > 1e-6
     find_scale = travels and observation.camera_scale == "unknown"
     align = _first_alignment(observation, relative, valid)
-    path = _root_path(align, relative, seen, centers, valid, observation.fps, find_scale)
+
+    def path_in(align: Float[ndarray, "3 3"]) -> RootPath:
+        velocity = None
+        if prior is not None:
+            rotations_w = _place(body_c, body, betas, rotation @ align.T, seen).body_rotations()
+            velocity = expected_velocity(prior, rotations_w, body.skeleton(betas), observation.fps)
+        return _root_path(align, relative, seen, centers, valid, observation.fps, find_scale, velocity)
+
+    path = path_in(align)
     tilt_deg = 0.0
     if observation.gravity_w is None:
         up = _up_from_path(align, relative, path, observation.fps)
         tilt_deg = float(np.degrees(np.arccos(np.clip(up[1], -1, 1))))
         align = rotation_to_up(up) @ align
-        path = _root_path(align, relative, seen, centers, valid, observation.fps, find_scale)
+        path = path_in(align)
 
     soles = body.sole_heights(betas).double().numpy()
     feet_heights = ((relative @ align.T)[:, FOOT_POINTS] + path.root[:, None])[..., 1] - soles
@@ -137,6 +150,7 @@ def _root_path(
     valid: ndarray,
     fps: float,
     find_scale: bool,
+    velocity: Float[Tensor, "S 3"] | None,
 ) -> RootPath:
     depth = np.linalg.norm(seen, axis=-1)
     return solve_root_path(
@@ -149,6 +163,7 @@ def _root_path(
         fps=fps,
         find_scale=find_scale,
         evidence=FEET_DECIDE if find_scale else SIGHT_DECIDES,
+        velocity=None if velocity is None else velocity.double().numpy(),
     )
 
 

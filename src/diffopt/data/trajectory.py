@@ -4,12 +4,11 @@ Three kinds of evidence, all linear in the path x_t and in the scale s of the ca
 
 * sight: in the world, the body seen at p_t from a camera at centre s c_t stands at x_t = a_t + s c_t (a_t is p_t turned
   into the world); well known across the line of sight, poorly along it;
-* feet: while a foot is down, the root moves by what the foot moves backwards under it;
+* feet: while a foot is down, the root moves by what the foot moves backwards under it; or, where a motion prior is at
+  hand, what it expects of the legs (`strides`), which knows of flight as well;
 * inertia: bodies do not jerk.
 
-Which foot is down is not known, so the feet's evidence is reweighted until it agrees with itself. Estimated bodies take
-strides that are too short or too long throughout. Where the camera's scale is known, a common gain of all strides is
-found in its place; where it is not, the strides are all there is to find it by, and are taken as they are.
+Which foot is down is not known, so the feet's evidence is reweighted until it agrees with itself.
 """
 
 from dataclasses import dataclass
@@ -25,9 +24,6 @@ Sparse: TypeAlias = Any
 """A scipy sparse matrix; its type stubs do not know their own products."""
 
 
-_FIXED = 1e-4
-
-
 @dataclass(frozen=True)
 class Evidence:
     """How far each kind of evidence is trusted: standard deviations."""
@@ -39,8 +35,8 @@ class Evidence:
     reference_depth_m: float = 4.0
     planted_m_s: float = 0.10
     """Speed of a planted foot, metres per second."""
-    stride_gain_error: float = 0.1
-    """How much true strides over those of the estimated body differ from 1."""
+    expected_m_s: float = 0.4
+    """Error of the velocity that the prior expects, metres per second; large, since it errs alike for many frames."""
     acceleration_m_s2: float = 4.0
     """Acceleration of the root, metres per second squared."""
     foot_height_m: float = 0.03
@@ -48,7 +44,7 @@ class Evidence:
 
 
 FEET_DECIDE = Evidence()
-"""Where the camera's scale is sought: the feet are all there is to find it by."""
+"""Where the camera's scale is sought: the legs are all there is to find it by."""
 SIGHT_DECIDES = Evidence(along_m=0.08, planted_m_s=0.4)
 """Where the camera's scale is known: an estimated body sets its feet too short or askew throughout, which over a clip
 misleads the path more than the noise of single sights."""
@@ -78,6 +74,7 @@ def solve_root_path(
     fps: float,
     find_scale: bool,
     evidence: Evidence,
+    velocity: Float[ndarray, "S 3"] | None = None,
     iterations: int = 15,
 ) -> RootPath:
     """Find the root's path, and the scale of the camera's travel if it is not known.
@@ -92,6 +89,7 @@ def solve_root_path(
         fps: frames per second.
         find_scale: whether the unit of `centers` is unknown; they must then not all be one point.
         evidence: how far each kind of evidence is trusted.
+        velocity: what a prior expects of the root between frames, metres per second; it then speaks for the feet.
         iterations: reweightings.
 
     Returns:
@@ -103,34 +101,36 @@ def solve_root_path(
     travel = centers / extent
     sight_rows, sight_values = _sight_equations(seen_w, sight_w, depth_m, travel, valid, find_scale, evidence)
     inertia_rows = _inertia_rows(num_frames, fps, evidence)
-    # Free together, gain and scale would shrink to nothing: that is how least squares best explains noise.
-    gain_error = _FIXED if find_scale else evidence.stride_gain_error
-    gain_row = scipy.sparse.csr_matrix(([1 / gain_error], ([0], [3 * num_frames + 1])))
-    gain_value = np.array([1 / gain_error])
     lowest = feet[..., 1].min(axis=1, keepdims=True)
     down = 1.0 / (1.0 + ((feet[..., 1] - lowest) / evidence.foot_height_m) ** 2)
     step_down = 0.5 * (down[1:] + down[:-1])
     # The root's step that keeps the foot where it is.
     steps = -(feet[1:] - feet[:-1])
+    # A path that the feet did not make themselves leaves even those that stand some speed.
+    tolerance = 2 * evidence.planted_m_s if velocity is None else 2 * evidence.expected_m_s
     planted = step_down
-    unknowns = np.zeros(3 * num_frames + 2)
+    unknowns = np.zeros(3 * num_frames + 1)
     normal: Sparse = None
     for _ in range(iterations):
-        feet_rows = _feet_rows(steps, planted, fps, evidence)
-        matrix: Sparse = scipy.sparse.vstack([sight_rows, feet_rows, inertia_rows, gain_row], format="csc")
-        values = np.concatenate([sight_values, np.zeros(feet_rows.shape[0] + inertia_rows.shape[0]), gain_value])
+        if velocity is None:
+            feet_rows, feet_values = _feet_equations(steps, planted, fps, evidence)
+        else:
+            feet_rows = _differences(num_frames, 1) * (fps / evidence.expected_m_s)
+            feet_values = velocity.reshape(-1) / evidence.expected_m_s
+        matrix: Sparse = scipy.sparse.vstack([sight_rows, feet_rows, inertia_rows], format="csc")
+        values = np.concatenate([sight_values, feet_values, np.zeros(inertia_rows.shape[0])])
         normal = (matrix.T @ matrix + 1e-9 * scipy.sparse.identity(matrix.shape[1])).tocsc()
         unknowns = _solve(normal, matrix.T @ values)
-        root = unknowns[:-2].reshape(num_frames, 3)
-        slip = np.linalg.norm((root[1:] - root[:-1])[:, None] - unknowns[-1] * steps, axis=-1) * fps
+        root = unknowns[:-1].reshape(num_frames, 3)
+        slip = np.linalg.norm((root[1:] - root[:-1])[:, None] - steps, axis=-1) * fps
         # Cauchy weights: a foot that would have to slide is taken for a swinging one.
-        planted = step_down / (1.0 + (slip / (2 * evidence.planted_m_s)) ** 2)
+        planted = step_down / (1.0 + (slip / tolerance) ** 2)
     scale, error = 1.0, 0.0
     if find_scale:
-        unit = np.zeros(3 * num_frames + 2)
-        unit[-2] = 1.0
-        spread = float(np.sqrt(_solve(normal, unit)[-2]))
-        scale, error = float(unknowns[-2]) / extent, spread / max(abs(float(unknowns[-2])), 1e-9)
+        unit = np.zeros(3 * num_frames + 1)
+        unit[-1] = 1.0
+        spread = float(np.sqrt(_solve(normal, unit)[-1]))
+        scale, error = float(unknowns[-1]) / extent, spread / max(abs(float(unknowns[-1])), 1e-9)
     return RootPath(root, scale, error, np.concatenate([planted, planted[-1:]]))
 
 
@@ -164,7 +164,7 @@ def _sight_equations(
 
 
 def _differences(num_frames: int, order: int) -> Sparse:
-    """Finite differences of a path (3T numbers), per axis; neither scale nor gain."""
+    """Finite differences of a path (3T numbers and the scale), per axis."""
     stencil = {1: [-1.0, 1.0], 2: [1.0, -2.0, 1.0]}[order]
     one: Sparse = scipy.sparse.diags_array(stencil, offsets=range(order + 1), shape=(num_frames - order, num_frames))  # type: ignore[call-overload]
     rows: Sparse = scipy.sparse.kron(one, scipy.sparse.identity(3))
@@ -172,8 +172,8 @@ def _differences(num_frames: int, order: int) -> Sparse:
 
 
 def _columns(path: Sparse, scale: Sparse) -> Sparse:
-    """Coefficients of the 3T numbers of the path, then that of the scale, then none of the gain."""
-    joined: Sparse = scipy.sparse.hstack([path, scale, scipy.sparse.csr_matrix((path.shape[0], 1))])
+    """Coefficients of the 3T numbers of the path, then that of the scale."""
+    joined: Sparse = scipy.sparse.hstack([path, scale])
     return joined.tocsr()
 
 
@@ -183,16 +183,16 @@ def _inertia_rows(num_frames: int, fps: float, evidence: Evidence) -> Sparse:
     return _differences(num_frames, 2) * (fps**2 / evidence.acceleration_m_s2)
 
 
-def _feet_rows(
+def _feet_equations(
     steps: Float[ndarray, "S F 3"], planted: Float[ndarray, "S F"], fps: float, evidence: Evidence
-) -> Sparse:
-    """x_t+1 - x_t - gain step_t = 0 for every foot point that is down: the step keeps the foot in place."""
+) -> tuple[Sparse, Float[ndarray, "N"]]:
+    """x_t+1 - x_t = the step that keeps the foot in place, for every foot point that is down."""
     moves = _differences(len(steps) + 1, 1)
     rows: list[Sparse] = []
+    values: list[ndarray] = []
     for point in range(steps.shape[1]):
         weight = np.repeat(np.sqrt(planted[:, point]), 3) * fps / evidence.planted_m_s
-        row: Sparse = scipy.sparse.diags(weight) @ moves
-        gain = scipy.sparse.csr_matrix(-(weight * steps[:, point].reshape(-1))[:, None])
-        rows.append(scipy.sparse.hstack([row[:, :-1], gain]))
+        rows.append(scipy.sparse.diags(weight) @ moves)
+        values.append(weight * steps[:, point].reshape(-1))
     stacked: Sparse = scipy.sparse.vstack(rows)
-    return stacked.tocsr()
+    return stacked.tocsr(), np.concatenate(values)

@@ -16,7 +16,7 @@ from diffopt.fitting.start import FindStart, Start
 from diffopt.geometry.cameras import Cameras, to_camera
 from diffopt.losses.guidance import Guidance
 from diffopt.motion.correction import CameraCorrection
-from diffopt.motion.field import MotionField
+from diffopt.motion.field import ExpectedPath, MotionField
 from diffopt.motion.free import FreeMotion
 from diffopt.motion.motion import Motion
 from diffopt.prior.prior import MotionPrior
@@ -60,14 +60,13 @@ class SequenceFit(pl.LightningModule):
         self.seed = seed
         self.find_start = find_start
         self.start = Start(find_start(observed))
-        path, num_frames = self.start.transl, len(observed)
-        center, spread = path.mean(dim=0), max(float((path - path.mean(dim=0)).norm(dim=1).max()), 0.5)
+        num_frames, path = len(observed), ExpectedPath(self.start.transl)
         torch.manual_seed(seed)
         if options.field.kind == "free":
-            self.field: MotionField | FreeMotion = FreeMotion(num_frames, center, spread)
+            self.field: MotionField | FreeMotion = FreeMotion(num_frames, path)
         else:
             shape, duration_s = options.field, (num_frames - 1) / fps
-            self.field = MotionField(duration_s, shape.bandwidth_hz, shape.width, shape.layers, center, spread)
+            self.field = MotionField(duration_s, shape.bandwidth_hz, shape.width, shape.layers, path)
         self.correction = CameraCorrection(
             num_frames, trust, self.start.scale_known, options.correction.focal_per_frame
         )
@@ -169,4 +168,5 @@ class SequenceFit(pl.LightningModule):
         pelvis_c = to_camera((motion.transl + rest_pelvis)[:, None], cameras.rotation_w2c, cameras.translation_w2c)
         seen = Motion(motion.body_pose, cameras.rotation_w2c @ motion.global_orient, pelvis_c[:, 0] - rest_pelvis)
         self.start.move_to(self.find_start(seen))
+        self.field.expected_path.expect(self.start.transl)
         self.correction.reset()

@@ -88,9 +88,11 @@ def fit_sequence(
     lengths = stage_lengths(options, observation.num_frames)
     data = SequenceDataModule(observation, options.min_confidence, steps=sum(lengths.values()))
     observed = observed_bodies(observation)
-    state = initial_state(observation, body, observed)
+    # Only our own prior says what path belongs to a pose sequence.
+    path_prior = prior if isinstance(prior, MotionPrior) else None
+    state = initial_state(observation, body, observed, path_prior)
     fit = SequenceFit(
-        lambda bodies_c: initial_state(observation, body, bodies_c.to("cpu")),
+        lambda bodies_c: initial_state(observation, body, bodies_c.to("cpu"), path_prior),
         observed,
         observation.fps,
         body,

@@ -40,12 +40,13 @@ def floor_loss(
     """Feet that stand, stand on the floor; no foot sinks into it.
 
     Geman-McClure on the height of points that are nearly still, so that who stands on a step or a beam is left there;
-    plus the squared depth of points below the floor.
+    plus the depth of points below the floor, squared near it and linear far below, lest a floor found too high throw
+    the body up.
 
     Args:
         feet: points on the soles in the world, y up, floor y = 0, metres.
         fps: frames per second.
-        height_m: a still point this high costs half the ceiling; a point this deep costs 1.
+        height_m: a still point this high costs half the ceiling; depth is linear beyond it.
         speed_m_s: a point as fast as this counts half.
 
     Returns:
@@ -54,7 +55,7 @@ def floor_loss(
     speed = ((feet[1:] - feet[:-1]) * fps).norm(dim=-1).detach()
     still = 1.0 / (1.0 + (speed / speed_m_s) ** 2)
     squared = (feet[1:, :, 1] / height_m).square()
-    depth = (feet[..., 1] / height_m).clamp_max(0.0).square().mean()
+    depth = ((feet[..., 1] / height_m).clamp_max(0.0).square() + 1.0).sqrt().mean() - 1.0
     return (still * squared / (squared + 1.0)).mean() + depth
 
 

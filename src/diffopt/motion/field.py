@@ -59,19 +59,41 @@ def rotations_from_6d(numbers: Float[Tensor, "*N 6"]) -> Float[Tensor, "*N 3 3"]
     return roma.special_gramschmidt(numbers.unflatten(-1, (3, 2)))
 
 
+class ExpectedPath(nn.Module):
+    """A straight path that positions are learned relative to, in units of how far the real one is expected to leave it.
+
+    A runner covers eight metres in a clip where centimetres count: told the straight part, a network has little left to
+    learn.
+    """
+
+    start: Tensor
+    end: Tensor
+    spread_m: Tensor
+
+    def __init__(self, transl: Float[Tensor, "T 3"]) -> None:
+        super().__init__()
+        for name, size in (("start", 3), ("end", 3), ("spread_m", ())):
+            self.register_buffer(name, torch.zeros(size))
+        self.expect(transl)
+
+    @torch.no_grad()
+    def expect(self, transl: Float[Tensor, "T 3"]) -> None:
+        """Expect this path, metres."""
+        self.start.copy_(transl[0])
+        self.end.copy_(transl[-1])
+        straight = torch.lerp(self.start, self.end, torch.linspace(0, 1, len(transl), device=transl.device)[:, None])
+        self.spread_m.copy_((transl - straight).norm(dim=1).max().clamp_min(0.3))
+
+    def forward(self, phase: Float[Tensor, "N"], offset: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+        """Positions in the world, metres, from offsets in units of the spread."""
+        return torch.lerp(self.start, self.end, phase[:, None]) + self.spread_m * offset
+
+
 class MotionField(nn.Module):
     """Three networks of phase. Reading it at N phases gives N frames of motion."""
 
-    transl_center: Tensor
-
     def __init__(
-        self,
-        duration_s: float,
-        bandwidth_hz: float,
-        width: int,
-        layers: int,
-        transl_center: Float[Tensor, "3"],
-        transl_spread_m: float,
+        self, duration_s: float, bandwidth_hz: float, width: int, layers: int, expected_path: "ExpectedPath"
     ) -> None:
         """
         Args:
@@ -79,8 +101,7 @@ class MotionField(nn.Module):
             bandwidth_hz: finest cosine of the phase encoding.
             width: units of each hidden layer.
             layers: linear layers of each network, at least 2.
-            transl_center: middle of the expected path, metres; f_x is learned about it.
-            transl_spread_m: extent of the expected path, metres; f_x is learned in units of it.
+            expected_path: what f_x is learned relative to.
         """
         super().__init__()
         self.encoding = PhaseEncoding(duration_s, bandwidth_hz)
@@ -88,8 +109,7 @@ class MotionField(nn.Module):
         self.pose = _network(self.encoding.width, width, layers, identity.repeat(BODY_ROTATIONS))
         self.orient = _network(self.encoding.width, width, layers, identity)
         self.position = _network(self.encoding.width, width, layers, torch.zeros(3))
-        self.register_buffer("transl_center", transl_center.clone())
-        self.transl_spread_m = transl_spread_m
+        self.expected_path = expected_path
 
     def forward(self, phase: Float[Tensor, "N"]) -> Motion:
         """The motion at the given phases (0 is the first frame, 1 the last)."""
@@ -98,5 +118,5 @@ class MotionField(nn.Module):
         return Motion(
             body_pose=rotations_from_6d(pose),
             global_orient=rotations_from_6d(self.orient(encoded)),
-            transl=self.transl_center + self.transl_spread_m * self.position(encoded),
+            transl=self.expected_path(phase, self.position(encoded)),
         )

@@ -4,23 +4,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from diffopt.motion.field import BODY_ROTATIONS, rotations_from_6d
+from diffopt.motion.field import BODY_ROTATIONS, ExpectedPath, rotations_from_6d
 from diffopt.motion.motion import Motion
 
 
 class FreeMotion(nn.Module):
     """One 6D rotation per joint and one position per frame, read at any phase by linear interpolation."""
 
-    transl_center: Tensor
-
-    def __init__(self, num_frames: int, transl_center: Float[Tensor, "3"], transl_spread_m: float) -> None:
+    def __init__(self, num_frames: int, expected_path: ExpectedPath) -> None:
         super().__init__()
         identity = torch.eye(3)[:, :2].flatten()
         self.pose = nn.Parameter(identity.repeat(num_frames, BODY_ROTATIONS, 1))
         self.orient = nn.Parameter(identity.repeat(num_frames, 1))
         self.position = nn.Parameter(torch.zeros(num_frames, 3))
-        self.register_buffer("transl_center", transl_center.clone())
-        self.transl_spread_m = transl_spread_m
+        self.expected_path = expected_path
 
     def forward(self, phase: Float[Tensor, "N"]) -> Motion:
         """The motion at the given phases, between two frames on the straight line of their numbers."""
@@ -35,5 +32,5 @@ class FreeMotion(nn.Module):
         return Motion(
             body_pose=rotations_from_6d(between(self.pose)),
             global_orient=rotations_from_6d(between(self.orient)),
-            transl=self.transl_center + self.transl_spread_m * between(self.position),
+            transl=self.expected_path(phase, between(self.position)),
         )

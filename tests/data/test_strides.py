@@ -1,0 +1,48 @@
+"""What the shipped prior expects of legs: a walk's own velocity, at any frame rate, whichever way it goes."""
+
+import pytest
+import roma
+import torch
+
+from diffopt.body.model import load_body
+from diffopt.data.strides import expected_velocity
+from diffopt.data.synthetic import synthetic_walk
+from diffopt.motion.motion import Motion
+from diffopt.prior.prior import load_prior
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body()
+
+
+def walk(body, fps):
+    body_pose, global_orient, transl, betas = synthetic_walk(body, num_frames=int(4 * fps), fps=fps, seed=0)
+    return Motion.from_axis_angle(body_pose, global_orient, transl), betas
+
+
+@pytest.mark.parametrize("fps", [24.0, 60.0])
+def test_a_walk_is_expected_to_go_where_it_goes(body, fps):
+    motion, betas = walk(body, fps)
+    velocity = expected_velocity(load_prior(), motion.body_rotations(), body.skeleton(betas), fps)
+    true = motion.transl[1:] - motion.transl[:-1]
+    travelled, expected = true.sum(dim=0)[[0, 2]], (velocity / fps).sum(dim=0)[[0, 2]]
+    assert len(velocity) == len(motion) - 1
+    assert (expected - travelled).norm() < 0.12 * travelled.norm()
+
+
+def test_turning_the_world_turns_the_velocity(body):
+    motion, betas = walk(body, 30.0)
+    turn = roma.rotvec_to_rotmat(torch.tensor([0.0, 1.0, 0.0]))
+    rotations = motion.body_rotations()
+    turned = rotations.clone()
+    turned[:, 0] = turn @ rotations[:, 0]
+    prior, skeleton = load_prior(), body.skeleton(betas)
+    there = expected_velocity(prior, turned, skeleton, 30.0)
+    here = expected_velocity(prior, rotations, skeleton, 30.0)
+    assert torch.allclose(there, here @ turn.mT, atol=2e-3)
+
+
+def test_a_clip_without_a_stride_says_nothing(body):
+    motion, betas = walk(body, 30.0)
+    assert expected_velocity(load_prior(), motion.body_rotations()[:10], body.skeleton(betas), 30.0) is None
