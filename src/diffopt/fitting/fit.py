@@ -19,7 +19,7 @@ from diffopt.motion.correction import CameraCorrection
 from diffopt.motion.field import ExpectedPath, MotionField
 from diffopt.motion.free import FreeMotion
 from diffopt.motion.motion import Motion
-from diffopt.prior.prior import MotionPrior
+from diffopt.prior.interface import GuidingPrior
 
 
 class SequenceFit(pl.LightningModule):
@@ -36,7 +36,7 @@ class SequenceFit(pl.LightningModule):
         observed: Motion,
         fps: float,
         body: BodyModel,
-        prior: MotionPrior | None,
+        prior: GuidingPrior | None,
         options: FitOptions,
         guidance: Guidance,
         trust: str,
@@ -84,7 +84,7 @@ class SequenceFit(pl.LightningModule):
         return self._frozen["body"]
 
     @property
-    def prior(self) -> MotionPrior | None:
+    def prior(self) -> GuidingPrior | None:
         return self._frozen["prior"]
 
     def setup(self, stage: str) -> None:

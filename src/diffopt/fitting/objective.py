@@ -27,7 +27,7 @@ from diffopt.motion.correction import CameraCorrection
 from diffopt.motion.field import MotionField
 from diffopt.motion.free import FreeMotion
 from diffopt.motion.motion import Motion
-from diffopt.prior.prior import MotionPrior
+from diffopt.prior.interface import GuidingPrior
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Objective:
     start: Start
     correction: CameraCorrection
     body: BodyModel
-    prior: MotionPrior | None
+    prior: GuidingPrior | None
     guidance: Guidance
     batch: SequenceBatch
     window: slice
@@ -127,7 +127,7 @@ class Objective:
 
 
 def prior_phases(
-    duration_s: float, prior: MotionPrior, windows: int, generator: torch.Generator
+    duration_s: float, prior: GuidingPrior, windows: int, generator: torch.Generator
 ) -> Float[Tensor, "B N"]:
     """Phases of windows of the clip at the prior's rate: as long as the prior knows, or the whole clip if shorter.
 

@@ -28,6 +28,7 @@ from diffopt.geometry.cameras import Cameras
 from diffopt.losses.guidance import Guidance
 from diffopt.motion.correction import CameraCorrection
 from diffopt.motion.motion import Motion
+from diffopt.prior.interface import GuidingPrior
 from diffopt.prior.prior import MotionPrior
 
 CURVE_POINTS = 100
@@ -56,7 +57,7 @@ class Fitted:
 def fit_sequence(
     observation: Observation,
     body: BodyModel,
-    prior: MotionPrior | None,
+    prior: GuidingPrior | None,
     options: FitOptions,
     guidance: Guidance,
     log_options: LoggingOptions,
@@ -151,7 +152,7 @@ def fit_sequence(
 
 
 def _fingerprint(
-    observation: Observation, options: FitOptions, guidance: Guidance, seed: int, prior: MotionPrior | None
+    observation: Observation, options: FitOptions, guidance: Guidance, seed: int, prior: GuidingPrior | None
 ) -> str:
     """Names a fit by all that decides its course: a checkpoint of any other fit must not be taken up."""
     digest = hashlib.sha256()
