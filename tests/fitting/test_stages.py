@@ -90,3 +90,27 @@ def test_the_path_is_solved_anew_from_the_mended_bodies_once(
     assert all(torch.equal(start, before[0]) for start in before)
     assert all(torch.equal(start, after[0]) for start in after)
     assert not torch.equal(before[0], after[0])
+
+
+def test_every_frame_of_a_long_clip_is_looked_at(walk, body, small_prior, short_recipe):
+    """Windows of a third of the clip: its first and last frame are in about a third or more of them, as any other."""
+    from diffopt.data.initial import initial_state, observed_bodies
+    from diffopt.fitting.batch import sequence_batch
+    from diffopt.fitting.fit import SequenceFit
+
+    short_recipe.fit.frames_per_step = 20
+    fit = SequenceFit(
+        lambda bodies: initial_state(walk, body, bodies),
+        observed_bodies(walk),
+        walk.fps,
+        body,
+        small_prior,
+        short_recipe.fit,
+        short_recipe.guidance,
+        trust="estimated",
+        seed=0,
+    )
+    seen = torch.zeros(walk.num_frames)
+    for step in range(300):
+        seen[fit.objective(sequence_batch(walk, 0.3), step).window] += 1 / 300
+    assert seen.min() > 0.1 and seen.max() < 0.6

@@ -118,7 +118,9 @@ class SequenceFit(pl.LightningModule):
         """The losses of step `step`, on the window that it draws."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         length = min(self.options.frames_per_step, batch.num_frames)
-        start = int(torch.randint(batch.num_frames - length + 1, (), generator=generator))
+        # About a frame drawn from the whole clip: windows drawn by their beginning would hardly ever hold its two ends.
+        middle = int(torch.randint(batch.num_frames, (), generator=generator))
+        start = min(max(middle - length // 2, 0), batch.num_frames - length)
         return Objective(
             field=self.field,
             start=self.start,
