@@ -45,7 +45,7 @@ class Evidence:
 
 FEET_DECIDE = Evidence()
 """Where the camera's scale is sought: the legs are all there is to find it by."""
-SIGHT_DECIDES = Evidence(along_m=0.08, planted_m_s=0.4)
+SIGHT_DECIDES = Evidence(along_m=0.06, planted_m_s=1.0, expected_m_s=1.0)
 """Where the camera's scale is known: an estimated body sets its feet too short or askew throughout, which over a clip
 misleads the path more than the noise of single sights."""
 
