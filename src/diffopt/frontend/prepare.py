@@ -15,9 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel, load_body
 from diffopt.body.skeleton import JOINT_INDEX
-from diffopt.data.gravity import rotation_to_up, up_from_bodies
+from diffopt.data.gravity import up_from_bodies
 from diffopt.data.observation import Observation
-from diffopt.data.trajectory import FEET_DECIDE, solve_root_path
 from diffopt.frontend.blazepose import BlazePose
 from diffopt.frontend.cache import cached
 from diffopt.frontend.camera import CameraPath, solve_camera
@@ -32,10 +31,6 @@ from diffopt.motion.motion import Motion
 
 _MAKE = 4
 """Counted up whenever a stage starts to answer differently: what older versions kept is then built anew."""
-
-_STRIDES_AGREE = 0.45
-"""The strides of estimated bodies tell the scale to about a fifth; a ground that differs by more than this (in the
-logarithm) is none."""
 
 
 def prepare(
@@ -95,7 +90,7 @@ def prepare(
             cache_dir, "body", {**camera_key, "body": asdict(options.body), "model": body.name}, InitialBody,
             lambda: fit_body(body, clean, focal, center, video.fps, options.body, shown),
         )  # fmt: skip
-        ground = _ground_under(body, initial, camera, clean.frame_valid, video.fps)
+        ground = _ground_under(body, initial, camera, clean.frame_valid)
         shown.console.print(_summary(video, clean, camera, initial, ground), highlight=False)
     return Observation(
         name=path.stem,
@@ -134,9 +129,9 @@ def stage_progress() -> Progress:
 
 
 def _ground_under(
-    body: BodyModel, initial: InitialBody, camera: CameraPath, frame_valid: Bool[ndarray, "T"], fps: float
+    body: BodyModel, initial: InitialBody, camera: CameraPath, frame_valid: Bool[ndarray, "T"]
 ) -> Ground | None:
-    """The ground of the scene under the initial bodies, in the camera's world, if their strides fit its scale."""
+    """The ground of the scene under the initial bodies, in the camera's world."""
     motion = Motion.from_axis_angle(
         torch.as_tensor(initial.body_pose), torch.as_tensor(initial.global_orient_c), torch.as_tensor(initial.transl_c)
     )
@@ -148,7 +143,7 @@ def _ground_under(
     up_w = up_from_bodies(np.einsum("tji,tj->ti", rotation, standing_c), frame_valid.astype(np.float64))
     # From the skin of heel and toe down to the ground.
     down_c = -(rotation @ up_w)[:, None] * body.sole_heights(betas).double().numpy()[:, None]
-    ground = find_ground(
+    return find_ground(
         camera.points_w.astype(np.float64),
         rotation,
         camera.translation_w2c.astype(np.float64),
@@ -156,26 +151,13 @@ def _ground_under(
         up_w,
         frame_valid,
     )
-    if ground is None:
-        return None
-    # A follower's distance never changes, and any plane then agrees with itself; but not with the strides.
-    level = rotation_to_up(-ground.down_w)
-    centers = -np.einsum("tji,tj->ti", rotation, camera.translation_w2c.astype(np.float64)) @ level.T
-    relative = np.einsum("tji,tkj->tki", rotation, landmarks_c - landmarks_c[:, :1]) @ level.T
-    seen = np.einsum("tji,tj->ti", rotation, landmarks_c[:, 0]) @ level.T
-    depth = np.linalg.norm(seen, axis=1)
-    strides = solve_root_path(
-        seen, seen / depth[:, None], depth, centers - centers[0], relative[:, FOOT_POINTS], frame_valid, fps, True,
-        FEET_DECIDE,
-    ).scale  # fmt: skip
-    return ground if abs(np.log(ground.scale / max(strides, 1e-9))) < _STRIDES_AGREE else None
 
 
 def _summary(video: Video, clean: CleanTrack, camera: CameraPath, initial: InitialBody, ground: Ground | None) -> str:
     focal = f"focal {camera.focal_px:.0f} px {camera.focal_source}"
     if camera.focal_source == "found":
         focal += f" (±{camera.focal_spread:.0%})"
-    floor = "no ground seen that the strides agree with: scale and gravity come from the person"
+    floor = "no ground seen in the scene: scale and gravity come from the person"
     if ground is not None:
         floor = f"ground seen by {ground.points} points: gravity and scale are taken from it (±{ground.spread:.1%})"
     return (
