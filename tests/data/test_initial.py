@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from diffopt.body.model import load_body
 from diffopt.data.front_end_errors import DETECTORS
-from diffopt.data.gravity import floor_height, rotation_to_up, up_from_bodies, up_from_planted_feet
+from diffopt.data.gravity import floor_height, rotation_to_up, up_from_bodies, up_from_planted_feet, up_of_held_camera
 from diffopt.data.initial import initial_state, observed_bodies
 from diffopt.data.synthetic import simulate_observation, synthetic_walk
 from diffopt.data.trajectory import Evidence, solve_root_path
@@ -43,6 +43,20 @@ def test_up_from_bodies_shrugs_off_a_third_that_lies_down():
     directions[:10] = [1.0, 0.1, 0.0]
     up = up_from_bodies(directions, np.ones(30))
     assert np.degrees(np.arccos(up @ [0.02, 1, 0] / np.linalg.norm([0.02, 1, 0]))) < 3
+
+
+def test_a_level_camera_uprights_a_runner_who_leans_but_not_one_who_leans_away():
+    lean, pitch = np.radians(12), np.radians(10)
+    # Two poses of a camera that turns about the vertical, level and looking down a little; y up.
+    right = np.array([[1.0, 0.0, 0.0], [np.cos(0.5), 0.0, np.sin(0.5)]])
+    up = up_of_held_camera(np.array([np.sin(lean), np.cos(lean), 0.0]), right)
+    assert np.degrees(np.arccos(up[1])) < 4
+    # One x axis says nothing about leaning along the line of sight.
+    away = np.array([0.0, np.cos(pitch), np.sin(pitch)])
+    assert np.allclose(up_of_held_camera(away, right[:1]), away)
+    # A picture on its side is no reason to lay everybody down.
+    upright = up_of_held_camera(np.array([0.999, 0.045, 0.0]), right[:1])
+    assert np.degrees(np.arccos(upright[0])) < 30
 
 
 def test_planted_feet_level_a_tilted_floor_as_far_as_they_reach():

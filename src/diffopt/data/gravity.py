@@ -40,6 +40,35 @@ def up_from_bodies(
     return up
 
 
+def up_of_held_camera(
+    up: Float[ndarray, "3"],
+    right_w: Float[ndarray, "T 3"],
+    body_error: float = 0.14,
+    roll_error: float = 0.05,
+    rolled: float = 0.35,
+) -> Float[ndarray, "3"]:
+    """World-up as bodies stand, mended by how cameras are held: level, so that a picture's rows lie across up.
+
+    Runners lean and dancers bend, the same way throughout a clip; seen from the side that is all roll, which the camera
+    knows better. One clip is one piece of evidence, of either kind, however many frames it has.
+
+    Args:
+        up: the way bodies stand, a unit vector, axes of the camera's world.
+        right_w: the camera's x axis in each frame, same axes.
+        body_error: how far bodies lean, radians.
+        roll_error: how far a camera is off level, radians.
+        rolled: a camera that seems rolled by this much is believed half: some are held askew.
+
+    Returns:
+        Unit vector.
+    """
+    across = right_w.T @ right_w / len(right_w)
+    roll = float(np.arcsin(np.sqrt(np.clip(up @ across @ up, 0, 1))))
+    precision = (body_error / roll_error) ** 2 / (1 + (roll / rolled) ** 2) ** 2
+    level = np.linalg.solve(np.eye(3) + precision * across, up)
+    return level / np.linalg.norm(level)
+
+
 def up_from_planted_feet(
     points: Float[ndarray, "N 3"],
     planted: Float[ndarray, "N"],

@@ -7,6 +7,7 @@ import numpy as np
 import roma
 import torch
 from jaxtyping import Float
+from scipy.ndimage import minimum_filter1d
 from torch import Tensor
 
 from diffopt.body.keypoints import FOOT_POINTS
@@ -18,7 +19,10 @@ from diffopt.result import Result
 
 LOW_TRUST_SHARE = 0.08
 """A frame whose median reprojection error exceeds this share of the person's height is not to be trusted."""
-PLANTED_HEIGHT_M = 0.05
+PLANTED_HEIGHT_M = 0.03
+PLANTED_WINDOW_S = 0.5
+"""A foot is planted while it is this near to the lowest place that it reaches within this time to either side: the
+floor may be a step or a beam, and stand elsewhere than at 0."""
 
 
 def to_result(
@@ -69,7 +73,8 @@ def _diagnostics(fitted: Fitted, observation: Observation, landmarks: Float[Tens
     # Of the lower point of a foot, from frame to frame; the last frame repeats the one before.
     speed = (feet[1:] - feet[:-1]).norm(dim=-1).amin(dim=2) * observation.fps
     speed = torch.cat([speed, speed[-1:]])
-    planted = height < PLANTED_HEIGHT_M
+    reach = 2 * round(PLANTED_WINDOW_S * observation.fps) + 1
+    planted = height.numpy() < minimum_filter1d(height.numpy(), reach, axis=0) + PLANTED_HEIGHT_M
     doubtful = ~observation.frame_valid | (np.nan_to_num(error_px) > LOW_TRUST_SHARE * fitted.batch.person_px)
     return {
         "found": fitted.findings,
@@ -78,7 +83,7 @@ def _diagnostics(fitted: Fitted, observation: Observation, landmarks: Float[Tens
         "reprojection_px_median": float(np.nanmedian(error_px)) if np.isfinite(error_px).any() else None,
         "foot_height_m": {side: height[:, index].tolist() for index, side in enumerate(("left", "right"))},
         "foot_speed_m_s": {side: speed[:, index].tolist() for index, side in enumerate(("left", "right"))},
-        "planted_foot_speed_m_s": float(speed[planted].mean()) if planted.any() else None,
+        "planted_foot_speed_m_s": float(np.median(speed.numpy()[planted])),
         "correction": _correction_sizes(fitted),
         "losses": fitted.curves,
         "low_trust": _spans(doubtful),

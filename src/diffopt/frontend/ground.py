@@ -16,7 +16,7 @@ _MAX_TILT = np.cos(np.radians(15))
 """Ground leans at most this far from the way in which people stand."""
 _THICKNESS = 0.012
 """A point lies on the ground if it is this near, as a share of the camera's height over it."""
-_MIN_POINTS = 60
+_MIN_POINTS = 40
 """Fewer points of the scene make no ground."""
 _MAX_SPREAD = 0.06
 """Single frames may disagree about the scale by this much (median absolute deviation of its logarithm)."""
@@ -87,7 +87,11 @@ def _level_plane(
     """The level plane normal . X + offset = 0 below all cameras with most points on it (random sample consensus)."""
     random = np.random.default_rng(0)
     best: tuple[ndarray, float, ndarray] | None = None
-    corners = points[random.integers(0, len(points), (_TRIALS, 3))]
+    # Ground lies below the horizon; leaving out the rest makes most of the trials count.
+    below = points[(points - np.median(centers, axis=0)) @ up < 0]
+    if len(below) < _MIN_POINTS:
+        return None
+    corners = below[random.integers(0, len(below), (_TRIALS, 3))]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     normals = normals * np.sign(normals @ up)[:, None]

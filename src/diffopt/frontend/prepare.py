@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel, load_body
 from diffopt.body.skeleton import JOINT_INDEX
-from diffopt.data.gravity import up_from_bodies
+from diffopt.data.gravity import up_from_bodies, up_of_held_camera
 from diffopt.data.observation import Observation
 from diffopt.frontend.blazepose import BlazePose
 from diffopt.frontend.cache import cached
@@ -140,7 +140,8 @@ def _ground_under(
     rotation = camera.rotation_w2c.astype(np.float64)
     feet = landmarks_c[:, [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]].mean(axis=1)
     standing_c = landmarks_c[:, JOINT_INDEX["neck"]] - feet
-    up_w = up_from_bodies(np.einsum("tji,tj->ti", rotation, standing_c), frame_valid.astype(np.float64))
+    standing_w = up_from_bodies(np.einsum("tji,tj->ti", rotation, standing_c), frame_valid.astype(np.float64))
+    up_w = up_of_held_camera(standing_w, rotation[:, 0])
     # From the skin of heel and toe down to the ground.
     down_c = -(rotation @ up_w)[:, None] * body.sole_heights(betas).double().numpy()[:, None]
     return find_ground(
