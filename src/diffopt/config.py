@@ -28,6 +28,8 @@ class BodyOptions:
 
     model: str = "free"
     """`free` (embedded) or the path of your SMPL file (.pkl or .npz)."""
+    height_m: float | None = None
+    """Height of the person, if known; None leaves it to the source, or to be estimated."""
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import platform
 import shutil
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rich.markup import escape
 from diffopt.body.model import BodyModel, load_body
 from diffopt.config import Config, load_config, to_yaml
 from diffopt.data.formats import read, read_all
+from diffopt.data.height import with_known_height
 from diffopt.data.observation import Observation
 from diffopt.errors import DiffoptError
 from diffopt.evaluation.truth import TruthScore
@@ -158,7 +160,9 @@ def prepare_to_file(config: Config, console: Console) -> Path:
     if not _is_video(config.source):
         raise DiffoptError(f"source='{config.source}': expected a video ({', '.join(VIDEO_SUFFIXES)}).")
     body = load_body(config.body.model)
-    observation = prepare(Path(config.source), config.frontend, path.parent / f".{path.stem}.work", body)
+    observation = prepare(
+        Path(config.source), config.frontend, path.parent / f".{path.stem}.work", body, config.body.height_m
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     observation.save(path)
     console.print(f"Observation: {path}. Fit it with `diffopt fit source={path}`.")
@@ -182,8 +186,11 @@ def _observe(config: Config, body: BodyModel, work: Path) -> Observation:
             f"{source}: no such file. `source=` takes a video, an observation (.npz) or another tool's result file."
         )
     if _is_video(config.source):
-        return prepare(source, config.frontend, work / "frontend", body)
-    return read(source, body=body)
+        return prepare(source, config.frontend, work / "frontend", body, config.body.height_m)
+    observation = read(source, body=body)
+    if config.body.height_m is not None:
+        observation = replace(observation, height_m=config.body.height_m)
+    return with_known_height(observation, body)
 
 
 def _check_body(observation: Observation, body: BodyModel) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel, load_body
 from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.data.gravity import up_from_bodies, up_of_held_camera
+from diffopt.data.height import resize
 from diffopt.data.observation import Observation
 from diffopt.frontend.blazepose import BlazePose
 from diffopt.frontend.cache import cached
@@ -38,6 +39,7 @@ def prepare(
     options: FrontendOptions,
     cache_dir: Path,
     body: BodyModel | None = None,
+    height_m: float | None = None,
     progress: Progress | None = None,
 ) -> Observation:
     """See a video: keypoints, camera and initial body of the person in it.
@@ -47,10 +49,11 @@ def prepare(
         options: what to use of it, and what is known.
         cache_dir: where intermediate results are kept; a rerun with other settings repeats only what they touch.
         body: the body to fit; None is the free body.
+        height_m: height of the person, if known.
         progress: shows stages, frames and time left, and says what was found; None makes one.
 
     Returns:
-        An observation without truth and height; with gravity and metric scale where the scene shows its ground.
+        An observation without truth; with gravity and metric scale where the scene shows its ground.
 
     Raises:
         DiffoptError: no such file, not a video, nobody in it, the person lost for long, no background to follow, or a
@@ -90,6 +93,8 @@ def prepare(
             cache_dir, "body", {**camera_key, "body": asdict(options.body), "model": body.name}, InitialBody,
             lambda: fit_body(body, clean, focal, center, video.fps, options.body, shown),
         )  # fmt: skip
+        if height_m is not None:
+            initial = _of_height(initial, body, height_m)
         ground = _ground_under(body, initial, camera, clean.frame_valid)
         shown.console.print(_summary(video, clean, camera, initial, ground), highlight=False)
     return Observation(
@@ -111,6 +116,7 @@ def prepare(
         center_px=center,
         camera_scale="unknown" if ground is None else "metric",
         gravity_w=None if ground is None else ground.down_w,
+        height_m=height_m,
         camera_trust="static" if camera.kind == "static" else "estimated",
         provenance=json.dumps(_provenance(path, video, options, clean, camera, initial, ground)),
     )
@@ -126,6 +132,11 @@ def stage_progress() -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
+
+
+def _of_height(initial: InitialBody, body: BodyModel, height_m: float) -> InitialBody:
+    sized = resize(body, torch.as_tensor(initial.betas), torch.as_tensor(initial.transl_c), height_m)
+    return replace(initial, betas=sized.betas.numpy(), transl_c=sized.transl_c.numpy())
 
 
 def _ground_under(
