@@ -75,8 +75,6 @@ class Stage:
     """Share of both step sizes left at the end of the stage; they fall along a cosine."""
     solve_path: bool = False
     """Before the stage, solve path, scale, gravity and floor anew from the bodies as they stand."""
-    solve_path: bool = False
-    """Before the stage, solve path, scale, gravity and floor anew from the bodies as they stand."""
     updates: dict[str, Update] = dataclasses.field(default_factory=dict)
 
 
