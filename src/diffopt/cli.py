@@ -1,4 +1,4 @@
-"""The command line: `diffopt fit`, `prepare`, `convert`, `show`, `export`, `config`, `train-prior`.
+"""The command line: `diffopt fit`, `prepare`, `convert`, `simulate`, `show`, `export`, `config`, `train-prior`.
 
 Anything that the user can mend ends in one sentence and exit code 2.
 """
@@ -65,6 +65,15 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("result", type=Path, help="a result folder")
     export.add_argument("--format", required=True, help="amass, bvh, glb, gvhmr, json, slahmr, tram, tum or wham")
     export.add_argument("--out", type=Path, help="where to; else inside the result folder")
+    simulate = command("simulate", "A captured motion as tools would see it on video, with its truth.", _simulate)
+    simulate.add_argument("motion", type=Path, help="a file or folder of motions: AMASS, BVH or the project's pack")
+    simulate.add_argument("--out", type=Path, required=True, metavar="OBS.npz", help="the observation to write")
+    simulate.add_argument("--clip", metavar="NAME", help="which clip; else the first one")
+    simulate.add_argument("--camera", default="follow", help="static, pan, follow, orbit, dolly, zoom or shake")
+    simulate.add_argument("--errors", type=float, default=1.0, help="1: those of today's tools; 0: none")
+    simulate.add_argument("--seed", type=int, default=0, help="of the performer's build, the camera and the errors")
+    simulate.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="where in the clip to begin")
+    simulate.add_argument("--seconds", type=float, help="how much of it to film; else all")
     show = command("show", "Draw the pictures of a result folder.", _show)
     show.add_argument("result", type=Path, help="a result folder")
     show.add_argument("--video", type=Path, help="the video to draw over, if it has moved")
@@ -100,7 +109,7 @@ def _train_prior(options: argparse.Namespace) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from diffopt.pipeline import convert
+    from diffopt.exchange import convert
 
     written = convert(options.sources, options.out, options.from_format, options.person, options.everyone, options.body)
     for path in written:
@@ -108,9 +117,25 @@ def _convert(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from diffopt.pipeline import export_result
+    from diffopt.exchange import export_result
 
     console.print(f"  {export_result(options.result, options.format, options.out)}", soft_wrap=True)
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    from diffopt.exchange import simulate
+
+    written = simulate(
+        options.motion,
+        options.out,
+        options.clip,
+        options.camera,
+        options.errors,
+        options.seed,
+        options.start,
+        options.seconds,
+    )
+    console.print(f"Observation: {written}. Fit it with `diffopt fit source={written}`.", soft_wrap=True)
 
 
 def _show(options: argparse.Namespace) -> None:

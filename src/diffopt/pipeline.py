@@ -15,12 +15,12 @@ from rich.markup import escape
 
 from diffopt.body.model import BodyModel, load_body
 from diffopt.config import Config, load_config, to_yaml
-from diffopt.data.formats import read, read_all
+from diffopt.data.formats import read
 from diffopt.data.height import with_known_height
 from diffopt.data.observation import Observation
 from diffopt.errors import DiffoptError
 from diffopt.evaluation.truth import TruthScore
-from diffopt.export import EXPORTERS, export
+from diffopt.exchange import body_of
 from diffopt.fitting.report import to_result
 from diffopt.fitting.run import Fitted, fit_sequence
 from diffopt.frontend.prepare import prepare
@@ -87,48 +87,6 @@ def fit(config: Config, console: Console) -> Path:
     return folder
 
 
-def convert(
-    sources: list[Path], out: Path, from_format: str | None, person: str | None, everyone: bool, body_model: str
-) -> list[Path]:
-    """`diffopt convert`: other tools' files of one video as an observation, or one observation for each person.
-
-    Args:
-        sources: the files, in any order.
-        out: the observation; with `everyone`, each person's number is put before its suffix.
-        from_format: format of the first file; None finds it out.
-        person: the files' own number of the person; None takes the one seen longest.
-        everyone: convert all people.
-        body_model: `free` or the path of a SMPL file.
-
-    Returns:
-        The observations written; none is ever replaced.
-    """
-    if out.suffix != ".npz":
-        raise DiffoptError(f"--out {out}: an observation is one .npz file; end the name in .npz.")
-    body = load_body(body_model)
-    if everyone:
-        people = read_all(sources, from_format, body)
-        observations = {out.with_name(f"{out.stem}_{label}.npz"): people[label] for label in people}
-    else:
-        observations = {out: read(sources, from_format, person, body)}
-    for path in observations:
-        if path.exists():
-            raise DiffoptError(f"{path}: exists already; an observation is never overwritten. Choose another --out.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return [observation.save(path) for path, observation in observations.items()]
-
-
-def export_result(folder: Path, format: str, out: Path | None) -> Path:
-    """`diffopt export`: a result in another program's format; by default inside the result's folder."""
-    if format not in EXPORTERS:
-        raise DiffoptError(f"--format {format}: no known format; expected one of {', '.join(EXPORTERS)}.")
-    result = Result.load(folder)
-    path = out or folder / f"{format}{EXPORTERS[format].suffix}"
-    if path.exists():
-        raise DiffoptError(f"{path}: exists already. Remove it, or choose another --out.")
-    return export(result, format, path, _body_of(result, folder))
-
-
 def show_again(folder: Path, video: Path | None) -> list[Path]:
     """`diffopt show`: draw the pictures of a result folder anew.
 
@@ -140,12 +98,7 @@ def show_again(folder: Path, video: Path | None) -> list[Path]:
     config = load_config(folder / "config.yaml")
     if video is None and _is_video(config.source) and Path(config.source).is_file():
         video = Path(config.source)
-    return show(folder, video, None, _body_of(result, folder), config.frontend.start_frame)
-
-
-def _body_of(result: Result, folder: Path) -> BodyModel:
-    """The body that a result was fitted with; a licensed one is where its configuration says."""
-    return load_body("free" if result.body_model == "free" else load_config(folder / "config.yaml").body.model)
+    return show(folder, video, None, body_of(result, folder), config.frontend.start_frame)
 
 
 def prepare_to_file(config: Config, console: Console) -> Path:

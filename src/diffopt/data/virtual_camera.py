@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import roma
 import torch
 from jaxtyping import Float
 from numpy.random import Generator
@@ -13,7 +14,7 @@ from torch import Tensor
 from diffopt.errors import DiffoptError
 from diffopt.geometry.cameras import Cameras, look_at
 
-CAMERA_MOVES: tuple[str, ...] = ("static", "pan", "follow", "orbit", "dolly")
+CAMERA_MOVES: tuple[str, ...] = ("static", "pan", "follow", "orbit", "dolly", "zoom", "shake")
 
 EYE_HEIGHT_M = 1.5
 """A camera held at chest to eye level."""
@@ -25,6 +26,12 @@ _BOUNCE_M = 0.02
 """Half the up and down of a walking operator's hands; half as much sideways."""
 _SWAY_RAD = math.radians(0.8)
 """Unsteady aim of hand-held footage."""
+_ROLL_RAD = {"hand": math.radians(2.0), "mount": math.radians(0.7)}
+"""How far off level a camera is held, and mounted."""
+_ZOOM = 1.8
+"""Focal length at the end of a zoom over that at its beginning, or the other way round."""
+_SHAKE_RAD, _SHAKE_M, _SHAKE_S = math.radians(1.5), 0.03, 0.08
+"""A camera that is run with: fast errors of its aim and place, and how soon they forget each other."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,8 @@ def film(
     """FilmedCameras that film a person.
 
     `static` and `pan` stand and see the whole path; `dolly` rolls along it with a fixed aim; `orbit` circles around the
-    person; `follow` walks along, hand-held. Moving cameras come after the person with an operator's delay.
+    person; `follow` walks along, hand-held; `zoom` stands, pans and changes its focal length; `shake` is a `follow` in
+    a hurry. Moving cameras come after the person with an operator's delay; none is quite level.
 
     Args:
         move: one of `CAMERA_MOVES`.
@@ -80,7 +88,7 @@ def film(
 
     if move == "static":
         eye, target = middle + _beside(angle, far), middle
-    elif move == "pan":
+    elif move in ("pan", "zoom"):
         eye, target = middle + _beside(angle, far), followed
     elif move == "dolly":
         speed = (followed[-1] - followed[0]) / (frames - 1)
@@ -96,12 +104,20 @@ def film(
         )
         eye = eye + _BOUNCE_M * torch.stack([bounce[:, 0], bounce[:, 1], bounce[:, 0]], dim=-1)
         target = target + near * _SWAY_RAD * correlated_noise(random, frames, 3, 0.3 * fps)
+    if move == "shake":
+        eye = eye + _SHAKE_M * correlated_noise(random, frames, 3, _SHAKE_S * fps)
+        target = target + near * _SHAKE_RAD * correlated_noise(random, frames, 3, _SHAKE_S * fps)
     rotation, translation = look_at(eye.expand(frames, 3), target.expand(frames, 3))
+    rotation, translation = _rolled(rotation, translation, _roll(move, frames, fps, random))
+    focals = torch.full((frames,), focal, dtype=torch.float64)
+    if move == "zoom":
+        ramp = torch.linspace(0, 1, frames, dtype=torch.float64)
+        focals = focals * _ZOOM ** (ramp if random.uniform() < 0.5 else 1 - ramp)
     center = torch.tensor([width / 2, image_size_px[1] / 2], dtype=torch.float64)
     return FilmedCameras(
         rotation,
         translation,
-        torch.full((frames,), focal, dtype=torch.float64),
+        focals,
         center.expand(frames, 2),
         image_size_px,
     )
@@ -111,6 +127,22 @@ def _beside(angle: Float[Tensor, "*T"], distance: float) -> Float[Tensor, "*T 3"
     """From a target at hip height to a camera at eye height."""
     rise = torch.full_like(angle, EYE_HEIGHT_M - 0.9)
     return torch.stack([distance * torch.sin(angle), rise, distance * torch.cos(angle)], dim=-1)
+
+
+def _roll(move: str, frames: int, fps: float, random: Generator) -> Float[Tensor, "T"]:
+    """Angle about the line of sight, radians: constant, and for hands also changing."""
+    if move not in ("follow", "shake"):
+        return torch.full((frames,), _ROLL_RAD["mount"] * random.standard_normal(), dtype=torch.float64)
+    held = random.standard_normal() + 0.5 * _drift(random, frames, fps)
+    return _ROLL_RAD["hand"] * held
+
+
+def _rolled(
+    rotation: Float[Tensor, "T 3 3"], translation: Float[Tensor, "T 3"], roll: Float[Tensor, "T"]
+) -> tuple[Float[Tensor, "T 3 3"], Float[Tensor, "T 3"]]:
+    """World-to-camera of a camera turned about its line of sight."""
+    turn = roma.rotvec_to_rotmat(torch.stack([0 * roll, 0 * roll, roll], dim=-1))
+    return turn @ rotation, (turn @ translation[..., None]).squeeze(-1)
 
 
 def _drift(random: Generator, frames: int, correlation_frames: float) -> Float[Tensor, "T"]:
