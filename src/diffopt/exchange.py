@@ -104,7 +104,7 @@ def export_result(folder: Path, format: str, out: Path | None) -> Path:
     path = out or folder / f"{format}{EXPORTERS[format].suffix}"
     if path.exists():
         raise DiffoptError(f"{path}: exists already. Remove it, or choose another --out.")
-    return export(result, format, path, _body_of(result, folder))
+    return export(result, format, path, body_of(result, folder))
 
 
 def body_of(result: Result, folder: Path) -> BodyModel:
