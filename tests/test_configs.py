@@ -14,6 +14,7 @@ from diffopt.fitting.options import LossWeights, Stage, Update
 from diffopt.prior.training import PriorTraining
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+SHIPPED = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.rglob("*.yaml")}
 
 
 def load(name):
@@ -71,14 +72,15 @@ def test_default_yaml_explains_every_field():
     assert [line.strip() for line in fields if " # " not in line] == []
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+@pytest.mark.parametrize("name", sorted(SHIPPED))
 def test_every_shipped_configuration_loads_by_path_and_by_name(name):
     by_path = load_prior_training(CONFIGS / "prior.yaml") if name == "prior" else load_config(CONFIGS / f"{name}.yaml")
     assert by_path == load(name)
 
 
 def test_configurations_ship_inside_the_package():
-    assert {path.name for path in shipped("default").parent.glob("*.yaml")} == {p.name for p in CONFIGS.glob("*.yaml")}
+    folder = shipped("default").parent
+    assert {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")} == SHIPPED
 
 
 def test_the_printed_configuration_is_the_configuration(tmp_path):

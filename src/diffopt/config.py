@@ -66,6 +66,25 @@ class Config:
     logging: LoggingOptions = field(default_factory=LoggingOptions)
 
 
+@dataclass
+class SampleOptions:
+    """Everything that `diffopt sample` can be told."""
+
+    out: str = "samples"
+    """A new folder for the motions and their pictures."""
+    count: int = 6
+    """Motions to draw."""
+    seconds: float = 3.2
+    """Length of each, at most what the prior was trained on."""
+    steps: int = 50
+    """Network evaluations per motion."""
+    seed: int = 0
+    """Seed of the noise."""
+    threads: int = 1
+    """CPU threads."""
+    prior: PriorOptions = field(default_factory=PriorOptions)
+
+
 _Schema = TypeVar("_Schema")
 
 
@@ -93,6 +112,15 @@ def load_prior_training(path: str | Path | None = None, overrides: Sequence[str]
     """
     layers = [shipped("prior")] + ([find(path)] if path is not None else [])
     return load_as(PriorTraining, layers, overrides)
+
+
+def load_sample(overrides: Sequence[str] = ()) -> SampleOptions:
+    """What to draw from a motion prior, changed by overrides.
+
+    Raises:
+        DiffoptError: as `load_config`.
+    """
+    return load_as(SampleOptions, [], overrides)
 
 
 def load_as(schema: type[_Schema], layers: Sequence[Path], overrides: Sequence[str]) -> _Schema:
@@ -132,10 +160,11 @@ def find(path: str | Path) -> Path:
     """A YAML file by its path, or by the name of one that ships with diffopt."""
     if Path(path).is_file():
         return Path(path)
-    named = shipped(Path(path).stem)
+    named = shipped(Path(path).with_suffix("").as_posix().removeprefix("configs/"))
     if named.is_file():
         return named
-    known = ", ".join(sorted(file.stem for file in named.parent.glob("*.yaml")))
+    folder = shipped("default").parent
+    known = ", ".join(sorted(file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.yaml")))
     raise DiffoptError(f"{path}: no such configuration. Give a YAML file, or the name of one that ships: {known}.")
 
 

@@ -1,0 +1,156 @@
+"""How true the motion of a fit is: captured motion, filmed by virtual cameras, seen by tools with their usual errors.
+
+    python benchmarks/accuracy.py MOCAP [MOCAP ...] [--rows full,true_scale] [--families walk,run] [--seeds 0,1,2]
+                                  [--level usual] [--workers 1] [--out FOLDER]
+
+Every case (family, seed) is fitted by every row of `accuracy.yaml`; each pair is kept as one JSON file, so that a run
+that was stopped goes on. Prints a table of means over cases, with the spread over seeds, and of win rates against the
+composition with the true scale; writes it as Markdown and CSV beside the records.
+"""
+
+import argparse
+import hashlib
+import json
+import multiprocessing
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from accuracy_rows import compose
+from accuracy_table import write_tables
+
+from diffopt.body.model import load_body
+from diffopt.config import Config, load_config, to_yaml
+from diffopt.data.front_end_errors import DETECTORS
+from diffopt.data.height import stature
+from diffopt.data.observation import Observation
+from diffopt.data.performance import chain, perform
+from diffopt.data.synthetic import simulate_observation
+from diffopt.evaluation.truth import TruthScore
+from diffopt.export.atomic import partial_file
+from diffopt.fitting.run import fit_sequence
+from diffopt.prior.mocap import MotionClip, read_motions
+from diffopt.prior.prior import load_prior
+
+PLAN = Path(__file__).with_name("accuracy.yaml")
+
+
+def make_case(plan: dict[str, Any], clips: dict[str, MotionClip], family: str, seed: int, level: str) -> Observation:
+    """What the tools saw of one family's clip, with one seed's camera, performer and errors."""
+    entry = plan["families"][family]
+    names = entry["clip"] if isinstance(entry["clip"], list) else [entry["clip"]]
+    clip = chain([clips[name] for name in names])
+    frames = entry.get("frames", plan["frames"])
+    part = slice(entry["start"], entry["start"] + frames)
+    clip = replace(clip, rotations=clip.rotations[part], root=clip.root[part])
+    body = load_body()
+    betas = 0.5 * torch.randn(10, generator=torch.Generator().manual_seed(seed))
+    observation = simulate_observation(
+        body,
+        *perform(clip, body, betas),
+        fps=clip.fps,
+        camera=entry["cameras"][seed % len(entry["cameras"])],
+        errors=DETECTORS.scaled(plan["levels"][level]),
+        seed=seed,
+        name=family,
+    )
+    if entry.get("height_known", False):
+        observation = replace(observation, height_m=float(stature(body, betas)))
+    return observation
+
+
+def configuration(row: dict[str, Any]) -> Config:
+    """The configuration of a row that fits."""
+    return load_config(row.get("config"), ["logging.wandb=disabled", *row.get("overrides", [])])
+
+
+def measure(job: tuple[dict[str, Any], Path, Observation, int]) -> None:
+    """One row on one case, kept as a file."""
+    row, path, observation, seed = job
+    torch.set_num_threads(1)
+    body = load_body()
+    score = TruthScore(observation, body)
+    record: dict[str, Any] = {"seconds": 0.0}
+    if "composition" in row:
+        record.update(score(*compose(observation, row["composition"])))
+    else:
+        config = configuration(row)
+        prior = load_prior(config.prior.path)
+        with tempfile.TemporaryDirectory() as work:
+            fitted = fit_sequence(
+                observation, body, prior, config.fit, config.guidance, config.logging, seed, "cpu", Path(work),
+                show_progress=False,
+            )  # fmt: skip
+        record.update(score(fitted.motion, fitted.cameras), seconds=fitted.seconds)
+        record.update(_found(observation, fitted))
+    with partial_file(path) as partial:
+        partial.write_text(json.dumps(record))
+
+
+def _found(observation: Observation, fitted: Any) -> dict[str, float]:
+    """Errors of scale and gravity, where they had to be found."""
+    found = {}
+    provenance = json.loads(observation.provenance)
+    if observation.camera_scale == "unknown" and fitted.findings["camera_scale"] > 0:
+        travel = fitted.findings["camera_scale"] * float(fitted.correction.travel_scale)
+        if not np.allclose(observation.truth_translation_w2c, observation.truth_translation_w2c[:1], atol=1e-3):
+            found["scale_log_error"] = abs(float(np.log(travel * provenance["slam_scale"])))
+    up_c = fitted.cameras.rotation_w2c[:, :, 1].double().numpy()
+    true_up_c = observation.truth_rotation_w2c[:, :, 1].astype(np.float64)
+    cosine = np.einsum("tk,tk->t", up_c, true_up_c).clip(-1, 1)
+    found["gravity_deg"] = float(np.degrees(np.arccos(cosine)).mean())
+    return found
+
+
+def main() -> None:
+    plan = yaml.safe_load(PLAN.read_text())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mocap", nargs="+", type=Path, help="files or folders of motions that hold the plan's clips")
+    parser.add_argument("--rows", default=",".join(plan["rows"]))
+    parser.add_argument("--families", default=",".join(plan["families"]))
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--level", default="usual", choices=list(plan["levels"]))
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("out/accuracy"))
+    parser.add_argument("--table", action="store_true", help="only print what is there already")
+    options = parser.parse_args()
+    rows, families = options.rows.split(","), options.families.split(",")
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    clips = {clip.name: clip for path in options.mocap for clip in read_motions(path)}
+
+    jobs, records = [], {}
+    for family in families:
+        for seed in seeds:
+            observation = make_case(plan, clips, family, seed, options.level)
+            for name in rows:
+                row = plan["rows"][name]
+                what = row["composition"] if "composition" in row else to_yaml(configuration(row))
+                key = hashlib.sha256((what + _digest(observation)).encode()).hexdigest()[:10]
+                path = options.out / f"{options.level}-{family}-{seed}-{name}-{key}.json"
+                records[family, seed, name] = path
+                if not path.exists():
+                    jobs.append((row, path, observation, seed))
+    options.out.mkdir(parents=True, exist_ok=True)
+    if not options.table:
+        _work(jobs, options.workers)
+    done = {key: json.loads(path.read_text()) for key, path in records.items() if path.exists()}
+    write_tables(done, rows, options.out)
+
+
+def _work(jobs: list[Any], workers: int) -> None:
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        for count, _ in enumerate(pool.imap(measure, jobs), start=1):
+            print(f"{count}/{len(jobs)}", flush=True)
+
+
+def _digest(observation: Observation) -> str:
+    arrays = (observation.keypoints_px, observation.body_pose, observation.translation_w2c, observation.rotation_w2c)
+    return hashlib.sha256(b"".join(np.nan_to_num(array).tobytes() for array in arrays)).hexdigest()
+
+
+if __name__ == "__main__":
+    main()
