@@ -132,7 +132,7 @@ def test_one_worker_per_device_or_else_per_core(tmp_path, monkeypatch):
         with pytest.raises(KeyError):  # nothing was run
             run_tasks(do, chores(tmp_path, ""), tmp_path / "records", options, device=device, threads=2)
 
-    assert asked == [([{"CUDA_VISIBLE_DEVICES": str(index)} for index in range(3)], 2), ([{}] * 4, 2)]
+    assert asked == [[{"CUDA_VISIBLE_DEVICES": str(index)} for index in range(3)], [{}] * 4]
 
 
 def test_what_does_not_fit_is_refused(tmp_path):

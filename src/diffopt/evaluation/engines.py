@@ -198,7 +198,8 @@ def on_ray(work: Work, attempts: Attempts, workers: int, threads: int, device: s
         cluster: dict[str, Any] = {"address": address}
         if not address:
             cluster = {"address": "local", "num_cpus": workers * threads, "include_dashboard": False}
-        ray.init(**cluster, runtime_env={"env_vars": _threads(threads)}, log_to_driver=False, logging_level=logging.ERROR)
+        environment = {"env_vars": _threads(threads)}
+        ray.init(**cluster, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR)
     try:
         gpus = 1 if device != "cpu" and ray.cluster_resources().get("GPU", 0) >= 1 else 0
         remote = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(attempt)
