@@ -264,3 +264,24 @@ def test_convert_takes_files_that_are_there_and_overwrites_none(walk, tmp_path, 
 def test_train_prior_without_motions(tmp_path, capsys):
     assert "no motion" in refused(capsys, "train-prior", f"data={tmp_path}", f"out={tmp_path / 'prior'}")
     assert "nowhere" in refused(capsys, "train-prior", f"data={tmp_path / 'nowhere'}", f"out={tmp_path / 'prior'}")
+
+
+def test_sample_draws_motions_into_a_new_folder(tmp_path, capsys):
+    drawn = ["sample", f"out={tmp_path / 'drawn'}", "count=2", "seconds=0.2", "steps=3"]
+
+    assert main([*drawn, "seed=4"]) == 0
+
+    files = {path.name: path.read_bytes() for path in (tmp_path / "drawn").iterdir()}
+    assert set(files) == {"motion_1.glb", "motion_2.glb", "motions.mp4", "motions.png"}
+    assert files["motion_1.glb"] != files["motion_2.glb"] and set(tmp_path.iterdir()) == {tmp_path / "drawn"}
+    capsys.readouterr()
+    assert "choose another `out=`" in refused(capsys, *drawn)
+    assert files == {path.name: path.read_bytes() for path in (tmp_path / "drawn").iterdir()}
+    assert main([*drawn, f"out={tmp_path / 'again'}", "seed=4"]) == 0
+    assert (tmp_path / "again" / "motion_2.glb").read_bytes() == files["motion_2.glb"]
+
+
+@pytest.mark.parametrize("override", ["count=0", "seconds=9", "seconds=0", "steps=1", "prior.path=nowhere.safetensors"])
+def test_sample_of_what_cannot_be_drawn(override, tmp_path, capsys):
+    told = refused(capsys, "sample", f"out={tmp_path / 'drawn'}", override)
+    assert override.partition("=")[2] in told and not (tmp_path / "drawn").exists()

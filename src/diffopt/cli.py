@@ -1,4 +1,5 @@
-"""The command line: `diffopt fit`, `prepare`, `convert`, `simulate`, `show`, `export`, `config`, `train-prior`.
+"""The command line: `diffopt fit`, `prepare`, `convert`, `simulate`, `show`, `export`, `config`, `train-prior`,
+`sample`.
 
 Anything that the user can mend ends in one sentence and exit code 2.
 """
@@ -54,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     configurable(command("prepare", "From a video to an observation file, without fitting.", _prepare))
     configurable(command("config", "Print the whole configuration.", _config))
     configurable(command("train-prior", "Train a motion prior on a folder of motions.", _train_prior))
+    sample = command("sample", "Draw motions from the prior, to see what it knows.", _sample)
+    sample.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. out=samples count=6 seed=1")
     convert = command("convert", "Other tools' result files of one video as an observation.", _convert)
     convert.add_argument("sources", nargs="+", type=Path, metavar="FILE", help="bodies, keypoints, camera, the video")
     convert.add_argument("--out", type=Path, required=True, metavar="OBS.npz", help="the observation to write")
@@ -106,6 +109,14 @@ def _train_prior(options: argparse.Namespace) -> None:
 
     weights = train(load_prior_training(options.config, options.overrides))
     console.print(f"Trained prior: {weights}. Use it with `prior.path={weights}`.")
+
+
+def _sample(options: argparse.Namespace) -> None:
+    from diffopt.config import load_sample
+    from diffopt.sample import sample
+
+    for path in sample(load_sample(options.overrides)):
+        console.print(f"  {escape(str(path))}", soft_wrap=True)
 
 
 def _convert(options: argparse.Namespace) -> None:

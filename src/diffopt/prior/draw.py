@@ -4,13 +4,25 @@ from dataclasses import dataclass
 
 import roma
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS
+from diffopt.prior.kinematics import lock_feet, planted_foot
+from diffopt.prior.mocap import pose
 from diffopt.prior.prior import MotionPrior
-from diffopt.prior.sampling import sample_ddim
-from diffopt.prior.smpl_features import SLICES, headings_from_yaw_rate, integrate, root_height, root_velocity
+from diffopt.prior.sampling import Denoise, sample_ddim
+from diffopt.prior.smpl_features import (
+    SLICES,
+    TOE_HEIGHT,
+    heading,
+    headings_from_yaw_rate,
+    integrate,
+    lowest,
+    root_height,
+    root_velocity,
+)
+from diffopt.prior.spectrum import quieten
 
 
 @dataclass(frozen=True)
@@ -26,8 +38,18 @@ class DrawnMotions:
     root: Float[Tensor, "B T 3"]
 
 
-def draw(prior: MotionPrior, count: int, frames: int, steps: int, generator: torch.Generator) -> DrawnMotions:
+def draw(
+    prior: MotionPrior,
+    count: int,
+    frames: int,
+    steps: int,
+    generator: torch.Generator,
+    offsets: Float[Tensor, "22 3"],
+) -> DrawnMotions:
     """Motions from pure noise, by DDIM.
+
+    Every clean prediction is freed from what is faster than motion, and the path is the one on which the feet of the
+    drawn poses stand (`walked`): raw, these samples tremble and slide.
 
     Args:
         prior: the prior.
@@ -35,16 +57,50 @@ def draw(prior: MotionPrior, count: int, frames: int, steps: int, generator: tor
         frames: T, at most the prior's window.
         steps: network evaluations, at most the levels of its schedule.
         generator: source of the noise, on the CPU.
+        offsets: each joint from its parent in the rest pose, metres, of the body that is to take the poses.
 
     Raises:
         ValueError: more frames than the prior was trained on.
     """
-    if not 1 <= frames <= prior.window:
-        raise ValueError(f"The prior knows windows of {prior.window} frames, not {frames}. Draw 1 to {prior.window}.")
+    if not 2 <= frames <= prior.window:
+        raise ValueError(f"The prior knows windows of {prior.window} frames, not {frames}. Draw 2 to {prior.window}.")
     noise = torch.randn(count, frames, len(prior.mean), generator=generator).to(prior.mean)
-    schedule = prior.schedule.respaced(steps)
-    features = sample_ddim(lambda noised, level: prior.denoise(noised, level, level), schedule, noise)
-    return motion_from_features(prior.physical(features), prior.fps)
+    features = prior.physical(sample_ddim(quiet_denoise(prior), prior.schedule.respaced(steps), noise))
+    return walked(motion_from_features(features, prior.fps), features, prior.fps, offsets)
+
+
+def quiet_denoise(prior: MotionPrior) -> Denoise:
+    """The prior's prediction with both blocks at one level, freed from what is faster than motion."""
+
+    def denoise(noised: Float[Tensor, "B T D"], level: Int[Tensor, "B"]) -> Float[Tensor, "B T D"]:
+        # What the network does not take out of alpha times its input: alpha sigma epsilon, at the worst.
+        left = (prior.schedule.alpha[level[0]] * prior.schedule.sigma[level[0]]).square().item()
+        return quieten(prior.denoise(noised, level, level), left, prior.fps)
+
+    return denoise
+
+
+def walked(
+    motion: DrawnMotions, features: Float[Tensor, "B T D"], fps: float, offsets: Float[Tensor, "22 3"]
+) -> DrawnMotions:
+    """The same poses on the path on which their feet stand.
+
+    Features say how fast the planted foot goes and say how the body is posed, and drawn ones contradict themselves: of
+    the path only the residual over the planted foot and the clearance are kept, the foot itself is that of the poses.
+
+    Args:
+        motion: drawn motions.
+        features: those that they were made from, in physical units.
+        fps: frames per second.
+        offsets: each joint from its parent in the rest pose, metres.
+    """
+    relative = pose(motion.rotations, torch.zeros_like(motion.root), offsets)
+    facing = heading(motion.rotations[:, :-1, 0])
+    residual = (facing @ features[:, :-1, SLICES["velocity_residual"], None]).squeeze(-1)
+    velocity = lock_feet(planted_foot(relative, fps).velocity + residual, relative, fps)
+    path = torch.cat((motion.root[:, :1], motion.root[:, :1] + (velocity / fps).cumsum(dim=1)), dim=1)
+    height = features[..., SLICES["clearance"]].squeeze(-1) - lowest(relative[..., 1]) + TOE_HEIGHT
+    return DrawnMotions(motion.rotations, torch.stack((path[..., 0], height, path[..., 2]), dim=-1))
 
 
 def motion_from_features(features: Float[Tensor, "B T D"], fps: float) -> DrawnMotions:

@@ -89,7 +89,7 @@ class Onlooker:
         """
         view, paths = self.view(frame), self.paths
         image = draw_floor(view, paths.root[frame])
-        _draw_shadow(image, view, vertices_w, faces)
+        draw_shadow(image, view, vertices_w, faces)
         if paths.truth_root is not None:
             draw_path(image, view, _on_floor(paths.truth_root), rgb(TRUTH), 1)
         draw_path(image, view, _on_floor(paths.root), _pale(ROOT), 1)
@@ -175,7 +175,8 @@ def _averaged_wave(position: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W
     return np.clip((integral(position + extent / 2) - integral(position - extent / 2)) / extent, -1, 1)
 
 
-def _draw_shadow(image: Image, view: View, vertices_w: np.ndarray, faces: np.ndarray) -> None:
+def draw_shadow(image: Image, view: View, vertices_w: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> None:
+    """Darken the floor where a mesh keeps the light off it."""
     on_floor = vertices_w - _SHADOW_DIRECTION * (vertices_w[:, 1:2] / _SHADOW_DIRECTION[1])
     points_c = view.to_camera(on_floor)
     with np.errstate(divide="ignore", invalid="ignore"):
