@@ -195,3 +195,12 @@ def test_the_priors_recipe_is_as_strict():
     with pytest.raises(DiffoptError, match="did you mean 'learning_rate'"):
         load_prior_training("prior", ["lerning_rate=1"])
     assert isinstance(load_prior_training(), PriorTraining)
+
+
+def test_the_pose_prior_takes_the_place_of_the_motion_prior_wherever_that_stood():
+    def weighed(config, loss):
+        stages = load_config(config).fit.stages.items()
+        return [(s, u) for s, stage in stages for u, update in stage.updates.items() if getattr(update.losses, loss)]
+
+    assert weighed("ablations/vposer", "diffusion") == weighed(None, "pose_prior") == []
+    assert weighed("ablations/vposer", "pose_prior") == weighed(None, "diffusion") != []

@@ -1,9 +1,12 @@
 """Who moves when: the rows of the paper's Table 1."""
 
+import pytest
 import pytorch_lightning as pl
 import torch
 
+from diffopt.errors import DiffoptError
 from diffopt.fitting import run
+from diffopt.fitting.options import LossWeights, Update
 from diffopt.fitting.stages import locate, stage_lengths
 
 
@@ -114,3 +117,32 @@ def test_every_frame_of_a_long_clip_is_looked_at(walk, body, small_prior, short_
     for step in range(300):
         seen[fit.objective(sequence_batch(walk, 0.3), step).window] += 1 / 300
     assert seen.min() > 0.1 and seen.max() < 0.6
+
+
+class Gradients(pl.Callback):
+    """What the last backward pass of each step reached."""
+
+    def __init__(self):
+        self.reached = set()
+        self.losses = set()
+
+    def on_after_backward(self, trainer, fit):
+        grown = [n for n, value in fit.named_parameters() if value.grad is not None and value.grad.abs().max() > 0]
+        self.reached |= {".".join(name.split(".")[:2]) for name in grown}
+        self.losses |= set(fit.losses)
+
+
+def test_a_pose_prior_moves_the_articulation_and_nothing_else(walk, body, short_recipe, tmp_path, monkeypatch):
+    for stage in short_recipe.fit.stages.values():
+        stage.updates = {"poses": Update(motion=True, camera=True, losses=LossWeights(pose_prior=1.0))}
+    watch = fit_with(Gradients(), walk, body, None, short_recipe, tmp_path, monkeypatch)
+    assert watch.losses == {"pose_prior", "total"}
+    assert watch.reached == {"field.pose"}
+
+
+def test_a_pose_prior_is_read_only_when_asked_for(walk, body, small_prior, short_recipe, tmp_path, monkeypatch):
+    short_recipe.fit.pose_prior = str(tmp_path / "nowhere")
+    fit_with(pl.Callback(), walk, body, small_prior, short_recipe, tmp_path, monkeypatch)
+    short_recipe.fit.stages["guidance"].updates["human"].losses.pose_prior = 1.0
+    with pytest.raises(DiffoptError, match="nowhere"):
+        fit_with(pl.Callback(), walk, body, small_prior, short_recipe, tmp_path, monkeypatch)

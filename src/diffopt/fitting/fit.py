@@ -20,6 +20,7 @@ from diffopt.motion.field import ExpectedPath, MotionField
 from diffopt.motion.free import FreeMotion
 from diffopt.motion.motion import Motion
 from diffopt.prior.interface import GuidingPrior
+from diffopt.prior.pose_prior import PosePrior
 
 
 class SequenceFit(pl.LightningModule):
@@ -41,6 +42,7 @@ class SequenceFit(pl.LightningModule):
         guidance: Guidance,
         trust: str,
         seed: int,
+        pose_network: PosePrior | None = None,
     ) -> None:
         """
         Args:
@@ -53,6 +55,7 @@ class SequenceFit(pl.LightningModule):
             guidance: how the prior guides.
             trust: how far the given camera is trusted: `estimated`, `static` or `known`.
             seed: seed of every random choice.
+            pose_network: the prior of single poses; frozen. None if no stage asks for it.
         """
         super().__init__()
         self.options = options
@@ -72,6 +75,7 @@ class SequenceFit(pl.LightningModule):
         )
         # Frozen networks are no part of the fit: not moved by its optimizer, not stored in its checkpoints.
         self._frozen = {"body": body.requires_grad_(False), "prior": prior and prior.requires_grad_(False)}
+        self._frozen["pose_network"] = pose_network and pose_network.requires_grad_(False)
         self.stage = next(iter(options.stages))
         self.progress = 0.0
         self.update = Update()
@@ -86,6 +90,10 @@ class SequenceFit(pl.LightningModule):
     @property
     def prior(self) -> GuidingPrior | None:
         return self._frozen["prior"]
+
+    @property
+    def pose_network(self) -> PosePrior | None:
+        return self._frozen["pose_network"]
 
     def setup(self, stage: str) -> None:
         for module in self._frozen.values():
@@ -127,6 +135,7 @@ class SequenceFit(pl.LightningModule):
             correction=self.correction,
             body=self.body,
             prior=self.prior,
+            pose_network=self.pose_network,
             guidance=self.guidance,
             batch=batch,
             window=slice(start, start + length),

@@ -14,6 +14,7 @@ from diffopt.fitting.batch import SequenceBatch
 from diffopt.fitting.start import Start
 from diffopt.geometry.cameras import project
 from diffopt.losses.guidance import Guidance, guidance_loss
+from diffopt.losses.pose_prior import pose_prior_loss
 from diffopt.losses.reprojection import reprojection_loss
 from diffopt.losses.terms import (
     acceleration_loss,
@@ -28,6 +29,7 @@ from diffopt.motion.field import MotionField
 from diffopt.motion.free import FreeMotion
 from diffopt.motion.motion import Motion
 from diffopt.prior.interface import GuidingPrior
+from diffopt.prior.pose_prior import PosePrior
 
 
 @dataclass
@@ -42,6 +44,7 @@ class Objective:
     correction: CameraCorrection
     body: BodyModel
     prior: GuidingPrior | None
+    pose_network: PosePrior | None
     guidance: Guidance
     batch: SequenceBatch
     window: slice
@@ -74,6 +77,12 @@ class Objective:
     @property
     def articulation(self) -> Float[Tensor, ""]:
         return articulation_loss(self.motion.body_pose, self.initial.body_pose, self.batch.trust[self.window])
+
+    @property
+    def pose_prior(self) -> Float[Tensor, ""]:
+        if self.pose_network is None:
+            raise ValueError("A loss `pose_prior` needs its network; set `fit.pose_prior` or the loss's weight to 0.")
+        return pose_prior_loss(self.pose_network, self.motion.body_pose)
 
     @property
     def reprojection(self) -> Float[Tensor, ""]:

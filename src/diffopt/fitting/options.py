@@ -36,6 +36,8 @@ class LossWeights:
     """Field's articulation against the initial one (stage 2a)."""
     diffusion: float = 0.0
     """Score distillation from the motion prior, L_Diff (eq. 3)."""
+    pose_prior: float = 0.0
+    """Unlikely poses, frame by frame, in place of the motion prior (the paper's ablation with VPoser)."""
     reprojection: float = 0.0
     """Projected joints against detected keypoints, L_2D (eq. 8)."""
     foot_sliding: float = 0.0
@@ -88,6 +90,8 @@ class FitOptions:
     """Residual that costs half the ceiling of L_2D, as a share of the person's height in the image."""
     min_confidence: float = 0.3
     """Keypoints trusted less than this are left out."""
+    pose_prior: str = "default"
+    """What a weight of `pose_prior` asks: `default` (shipped), or the path of another one, VPoser's folder say."""
     field: FieldOptions = dataclasses.field(default_factory=FieldOptions)
     correction: CorrectionOptions = dataclasses.field(default_factory=CorrectionOptions)
     stages: dict[str, Stage] = dataclasses.field(default_factory=dict)

@@ -29,6 +29,7 @@ from diffopt.losses.guidance import Guidance
 from diffopt.motion.correction import CameraCorrection
 from diffopt.motion.motion import Motion
 from diffopt.prior.interface import GuidingPrior
+from diffopt.prior.pose_prior import load_pose_prior
 from diffopt.prior.prior import MotionPrior
 
 CURVE_POINTS = 100
@@ -102,6 +103,7 @@ def fit_sequence(
         guidance,
         trust=observation.camera_trust,
         seed=seed,
+        pose_network=load_pose_prior(options.pose_prior) if _asked("pose_prior", options) else None,
     )
     fit.stage = next(iter(lengths))
     curves = LossCurves(every=max(2, data.steps // CURVE_POINTS))
@@ -149,6 +151,12 @@ def fit_sequence(
         curves=curves.curves,
         seconds=time.perf_counter() - started,
     )
+
+
+def _asked(loss: str, options: FitOptions) -> bool:
+    """Whether any stage that is run weighs a loss."""
+    stages = [stage for stage in options.stages.values() if stage.steps > 0]
+    return any(getattr(update.losses, loss) > 0 for stage in stages for update in stage.updates.values())
 
 
 def _fingerprint(
