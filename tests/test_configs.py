@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from diffopt.config import Config, load_config, load_prior_training, shipped, to_yaml
+from diffopt.config import (
+    Config,
+    load_config,
+    load_evaluation,
+    load_pose_prior_training,
+    load_prior_training,
+    shipped,
+    to_yaml,
+)
 from diffopt.errors import DiffoptError
+from diffopt.evaluation.options import EvaluationOptions
 from diffopt.fitting.options import LossWeights, Stage, Update
 from diffopt.prior.training import PriorTraining
 
@@ -17,7 +26,14 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 SHIPPED = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.rglob("*.yaml")}
 
 
+EVALUATIONS = ("evaluation", "emdb_short", "emdb_full")
+
+
 def load(name):
+    if name in EVALUATIONS:
+        return load_evaluation(name)
+    if name == "pose_prior":
+        return load_pose_prior_training(name)
     return load_prior_training(name) if name == "prior" else load_config(name)
 
 
@@ -39,7 +55,7 @@ def missing_fields(schema, tree, path=""):
             else:
                 yield from missing_fields(hints[field.name], tree[field.name], f"{path}{field.name}.")
     elif typing.get_origin(schema) is dict:
-        assert tree, f"{path} is empty"
+        assert tree or path.endswith(("truth_models.", "published.")), f"{path} is empty"
         for name, value in tree.items():
             yield from missing_fields(typing.get_args(schema)[1], value, f"{path}{name}.")
 
@@ -74,8 +90,26 @@ def test_default_yaml_explains_every_field():
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))
 def test_every_shipped_configuration_loads_by_path_and_by_name(name):
-    by_path = load_prior_training(CONFIGS / "prior.yaml") if name == "prior" else load_config(CONFIGS / f"{name}.yaml")
-    assert by_path == load(name)
+    assert load(name) == {
+        "prior": load_prior_training,
+        "pose_prior": load_pose_prior_training,
+        **dict.fromkeys(EVALUATIONS, load_evaluation),
+    }.get(name, load_config)(CONFIGS / f"{name}.yaml")
+
+
+def test_evaluation_yaml_names_and_explains_every_field():
+    text = (CONFIGS / "evaluation.yaml").read_text()
+    missing = set(missing_fields(EvaluationOptions, yaml.safe_load(text)))
+    # The second table leaves out what the first one shows.
+    assert {field for field in missing if not field.startswith("tables.body_and_camera.")} == set()
+    fields = [line for line in text.partition("rows:")[0].splitlines() if re.match(r"\w+:", line)]
+    assert len(fields) == 9 and all(" # " in line for line in fields)
+
+
+def test_a_recipe_changes_how_an_evaluation_fits_and_nothing_else():
+    plain, paper = load_evaluation("emdb_short"), load_evaluation("emdb_short", recipe="paper")
+    assert paper.fit == load_config("paper").fit != plain.fit
+    assert (paper.rows, paper.tables) == (plain.rows, plain.tables)
 
 
 def test_configurations_ship_inside_the_package():
@@ -204,3 +238,8 @@ def test_the_pose_prior_takes_the_place_of_the_motion_prior_wherever_that_stood(
 
     assert weighed("ablations/vposer", "diffusion") == weighed(None, "pose_prior") == []
     assert weighed("ablations/vposer", "pose_prior") == weighed(None, "diffusion") != []
+
+
+def test_both_priors_are_trained_on_the_same_people():
+    motions, poses = load_prior_training(), load_pose_prior_training()
+    assert (motions.validation, motions.excluded) == (poses.validation, poses.excluded)

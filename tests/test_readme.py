@@ -60,7 +60,7 @@ def test_every_file_of_the_repository_that_is_named_exists(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_every_setting_that_is_named_exists(page):
     settings = [word for text in quoted(page) for word in text.split() if re.fullmatch(r"[a-z][\w.]*=[^\"']+", word)]
-    own = [word for word in settings if not word.startswith("data=")]
+    own = [word for word in settings if not word.startswith(("data=", "dataset="))]
     load_config(overrides=own)
     groups = [text for text in quoted(page) if re.fullmatch(r"(fit|frontend|guidance|logging)(\.\w+)+", text)]
     for group in groups:

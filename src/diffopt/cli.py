@@ -1,5 +1,5 @@
-"""The command line: `diffopt fit`, `prepare`, `convert`, `simulate`, `show`, `export`, `config`, `train-prior`,
-`sample`.
+"""The command line: `diffopt fit`, `prepare`, `convert`, `simulate`, `show`, `export`, `evaluate`, `config`,
+`train-prior`, `sample`.
 
 Anything that the user can mend ends in one sentence and exit code 2.
 """
@@ -55,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     configurable(command("prepare", "From a video to an observation file, without fitting.", _prepare))
     configurable(command("config", "Print the whole configuration.", _config))
     configurable(command("train-prior", "Train a motion prior on a folder of motions.", _train_prior))
+    evaluation = command("evaluate", "Score fits and other systems on a dataset; resumable, in parallel.", _evaluate)
+    configurable(evaluation)
+    evaluation.add_argument("--recipe", metavar="FILE", help="how to fit, as `diffopt fit --config` takes it")
     sample = command("sample", "Draw motions from the prior, to see what it knows.", _sample)
     sample.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. out=samples count=6 seed=1")
     convert = command("convert", "Other tools' result files of one video as an observation.", _convert)
@@ -109,6 +112,13 @@ def _train_prior(options: argparse.Namespace) -> None:
 
     weights = train(load_prior_training(options.config, options.overrides))
     console.print(f"Trained prior: {weights}. Use it with `prior.path={weights}`.")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from diffopt.config import load_evaluation
+    from diffopt.evaluate import evaluate
+
+    evaluate(load_evaluation(options.config, options.overrides, options.recipe), console)
 
 
 def _sample(options: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from diffopt.errors import DiffoptError
+from diffopt.evaluation.options import EvaluationOptions
 from diffopt.fitting.options import FitOptions, LoggingOptions
 from diffopt.frontend.options import FrontendOptions
 from diffopt.losses.guidance import Guidance
@@ -85,6 +86,11 @@ class SampleOptions:
     prior: PriorOptions = field(default_factory=PriorOptions)
 
 
+@dataclass
+class EvaluationConfig(EvaluationOptions, Config):
+    """Everything that `diffopt evaluate` can be told: what to score, and how to fit."""
+
+
 _Schema = TypeVar("_Schema")
 
 
@@ -100,6 +106,26 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
     """
     layers = [shipped("default")] + ([find(path)] if path is not None else [])
     config = load_as(Config, layers, overrides)
+    _check(config)
+    return config
+
+
+def load_evaluation(
+    path: str | Path | None = None, overrides: Sequence[str] = (), recipe: str | Path | None = None
+) -> EvaluationConfig:
+    """How systems are scored: `default.yaml`, a recipe, `evaluation.yaml` or a file in its place, and overrides.
+
+    Args:
+        path: rows and tables.
+        overrides: as for `load_config`.
+        recipe: how to fit, as `diffopt fit --config` takes it; None: the default.
+
+    Raises:
+        DiffoptError: as `load_config`.
+    """
+    layers = [shipped("default")] + ([find(recipe)] if recipe is not None else [])
+    layers.append(find(path) if path is not None else shipped("evaluation"))
+    config = load_as(EvaluationConfig, layers, overrides)
     _check(config)
     return config
 

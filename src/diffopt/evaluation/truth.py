@@ -12,7 +12,9 @@ from diffopt.geometry.cameras import Cameras
 from diffopt.motion.motion import Motion
 
 
-def track(motion: Motion, betas: Float[Tensor, "10"], body: BodyModel, cameras: Cameras | None) -> Track:
+def track(
+    motion: Motion, betas: Float[Tensor, "10"], body: BodyModel, cameras: Cameras | None, vertices: bool = False
+) -> Track:
     """One side of a comparison.
 
     Args:
@@ -20,16 +22,37 @@ def track(motion: Motion, betas: Float[Tensor, "10"], body: BodyModel, cameras: 
         betas: shape of the body.
         body: the body model.
         cameras: in the same world, if they are to be compared as well.
+        vertices: the mesh too, which takes memory.
     """
     landmarks = body.landmarks(motion.body_pose, motion.global_orient, motion.transl, betas)
-    upright = torch.eye(3).expand(len(motion), 3, 3)
+    upright, nowhere, mean_shape = torch.eye(3).expand(len(motion), 3, 3), torch.zeros(len(motion), 3), torch.zeros(10)
     return Track(
         joints=landmarks[:, :24],
         root_rotation=motion.global_orient,
         feet=landmarks[:, FOOT_POINTS],
-        local_joints=body.joints(motion.body_pose, upright, torch.zeros(len(motion), 3), torch.zeros(10)),
+        vertices=body.vertices(motion.body_pose, motion.global_orient, motion.transl, betas) if vertices else None,
+        local_joints=body.joints(motion.body_pose, upright, nowhere, mean_shape),
+        local_vertices=body.vertices(motion.body_pose, upright, nowhere, mean_shape) if vertices else None,
         rotation_w2c=None if cameras is None else cameras.rotation_w2c,
         translation_w2c=None if cameras is None else cameras.translation_w2c,
+    )
+
+
+def true_motion(observation: Observation) -> Motion:
+    """The true motion that an observation carries."""
+    parts = (observation.truth_body_pose, observation.truth_global_orient, observation.truth_transl)
+    return Motion.from_axis_angle(*(torch.as_tensor(values).float() for values in parts))
+
+
+def true_cameras(observation: Observation) -> Cameras | None:
+    """The true camera in the same world, where the observation carries it."""
+    if not observation.has_truth_camera:
+        return None
+    return Cameras(
+        torch.as_tensor(observation.truth_rotation_w2c).float(),
+        torch.as_tensor(observation.truth_translation_w2c).float(),
+        torch.as_tensor(observation.truth_focal_px).float(),
+        torch.as_tensor(observation.center_px).float(),
     )
 
 
@@ -46,21 +69,9 @@ class TruthScore:
         self.fps = observation.fps
         self.body = body
         self.betas = torch.as_tensor(observation.betas).float()
-        truth = Motion.from_axis_angle(
-            *(
-                torch.as_tensor(values).float()
-                for values in (observation.truth_body_pose, observation.truth_global_orient, observation.truth_transl)
-            )
+        self.true = track(
+            true_motion(observation), torch.as_tensor(observation.truth_betas).float(), body, true_cameras(observation)
         )
-        cameras = None
-        if observation.has_truth_camera:
-            cameras = Cameras(
-                torch.as_tensor(observation.truth_rotation_w2c).float(),
-                torch.as_tensor(observation.truth_translation_w2c).float(),
-                torch.as_tensor(observation.truth_focal_px).float(),
-                torch.as_tensor(observation.center_px).float(),
-            )
-        self.true = track(truth, torch.as_tensor(observation.truth_betas).float(), body, cameras)
 
     def __call__(self, motion: Motion, cameras: Cameras) -> dict[str, float]:
         """All metrics of an estimate by name."""

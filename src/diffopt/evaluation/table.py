@@ -1,0 +1,238 @@
+"""From the scores of clips to tables: means per system beside published figures, as Markdown, CSV and JSON."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Any
+
+from diffopt.evaluation.options import Table
+from diffopt.export.atomic import partial_file
+
+Score = Mapping[str, Any]
+"""What `evaluation.clip.score_clip` returns."""
+
+UNITS = {"mm": "mm", "percent": "%", "deg": "°", "s2": "m/s²", "frames": "s", "scale": ""}
+"""How the endings of the metrics' names are written; the jitter's is 10 m/s³."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One system in one table."""
+
+    system: str
+    values: dict[str, float | None]
+    """By column; None where the system was not measured."""
+    spread: dict[str, float]
+    """Standard deviation over seeds, where there are several."""
+    clips: int = 0
+    missing: tuple[str, ...] = ()
+    """Sequences of the table that the system has no score of."""
+    source: str = ""
+    """Of a published line; ours have none."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A table with its lines."""
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    sequences: tuple[str, ...]
+    lines: tuple[Line, ...]
+    by_sequence: dict[str, dict[str, float | None]]
+    """System, sequence, value of the table's `by_sequence` metric."""
+    by_sequence_metric: str
+    notes: tuple[str, ...]
+
+
+def fill(name: str, table: Table, scores: Sequence[Score], rows: Sequence[str]) -> Filled | None:
+    """A table from the scores.
+
+    Args:
+        name: of the table.
+        table: what it shows.
+        scores: of all clips and systems.
+        rows: the systems in their order.
+
+    Returns:
+        The table; None if no score belongs to it.
+    """
+    own = [one for one in scores if _belongs(one, table)]
+    sequences = tuple(table.sequences or sorted({one["sequence"] for one in own}))
+    if not own:
+        return None
+    lines, by_sequence = [], {}
+    for row in rows:
+        of_row = [one for one in own if one["row"] == row]
+        if not of_row:
+            continue
+        lines.append(_line(row, of_row, table, sequences))
+        if table.by_sequence:
+            by_sequence[row] = {
+                sequence: _mean([one for one in of_row if one["sequence"] == sequence], table.by_sequence, "frames")
+                for sequence in sequences
+            }
+    published = [
+        Line(system, {column: one.values.get(column) for column in table.columns}, {}, source=one.source)
+        for system, one in table.published.items()
+    ]
+    return Filled(
+        name,
+        table.title or name,
+        tuple(table.columns),
+        sequences,
+        (*lines, *published),
+        by_sequence,
+        table.by_sequence,
+        tuple(_notes(own, lines)),
+    )
+
+
+def _belongs(score: Score, table: Table) -> bool:
+    named = not table.sequences or score["sequence"] in table.sequences
+    return named and (not table.split or table.split in score["splits"])
+
+
+def _line(row: str, scores: list[Score], table: Table, sequences: tuple[str, ...]) -> Line:
+    seeds = sorted({one["seed"] for one in scores}, key=lambda seed: -1 if seed is None else seed)
+    values, spread = {}, {}
+    for column in table.columns:
+        means = [_mean([one for one in scores if one["seed"] == seed], column, table.mean_over) for seed in seeds]
+        known = [mean for mean in means if mean is not None]
+        values[column] = fmean(known) if known else None
+        if len(known) > 1:
+            spread[column] = pstdev(known)
+    measured = {one["sequence"] for one in scores}
+    clips = len({(one["sequence"], one["start"]) for one in scores})
+    return Line(row, values, spread, clips, tuple(sequence for sequence in sequences if sequence not in measured))
+
+
+def _mean(scores: Sequence[Score], metric: str, over: str) -> float | None:
+    """Over all values alike, or over the means of the sequences."""
+    if over == "sequences":
+        sequences = dict.fromkeys(one["sequence"] for one in scores)
+        means = [_mean([one for one in scores if one["sequence"] == name], metric, "frames") for name in sequences]
+        known = [mean for mean in means if mean is not None]
+        return fmean(known) if known else None
+    total, count = 0.0, 0
+    for one in scores:
+        mean, number = one["metrics"].get(metric, (None, 0))
+        if mean is not None:
+            total, count = total + mean * number, count + number
+    return total / count if count else None
+
+
+def _notes(scores: list[Score], lines: list[Line]) -> list[str]:
+    notes = []
+    if any(one["body"] != "smpl" or one["truth_body"] != "smpl" for one in scores):
+        notes.append(
+            "Scored with the free body in SMPL's place, where all shapes are alike: not comparable with published "
+            "figures to the millimetre. `body.model=` and `truth_models` take SMPL files."
+        )
+    with_true_camera = sorted({one["row"] for one in scores if one["true_camera_used"]})
+    if with_true_camera:
+        notes.append(f"No camera among the files, so the true one was given: {', '.join(with_true_camera)}.")
+    for line in lines:
+        if line.missing:
+            notes.append(f"{line.system}: no score of {', '.join(line.missing)}; its means are over the others.")
+    return notes
+
+
+def heading(metric: str) -> str:
+    """A metric's name as a column says it: `wa_mpjpe_100_mm` is WA-MPJPE-100 (mm)."""
+    if metric == "seconds_per_100_frames":
+        return "s per 100 frames"
+    name, _, ending = metric.rpartition("_")
+    if metric.endswith("_m_s2"):
+        return f"{metric.removesuffix('_m_s2').replace('_', ' ')} (m/s²)"
+    if ending not in UNITS or not name:
+        return metric.replace("_", " ")
+    words = name.replace("_", "-").upper() if "mpjpe" in name or "mpvpe" in name or len(name) < 6 else name
+    return f"{words.replace('_', ' ')} ({UNITS[ending]})" if UNITS[ending] else words
+
+
+def markdown(table: Filled) -> str:
+    """The table for people: published lines in italics with their source."""
+    head = ["system", "clips", *(heading(column) for column in table.columns), "source"]
+    rows = [head, ["---"] * len(head)]
+    for line in table.lines:
+        name = f"*{line.system}*" if line.source else f"**{line.system}**"
+        values = [_number(line.values[column], line.spread.get(column)) for column in table.columns]
+        rows.append([name, str(line.clips or ""), *values, line.source or "this run"])
+    parts = [f"## {table.title}", _pipes(rows)]
+    if table.by_sequence:
+        parts.append(f"{heading(table.by_sequence_metric)} by sequence:")
+        systems = list(table.by_sequence)
+        rows = [["sequence", *systems], ["---"] * (1 + len(systems))]
+        rows += [
+            [sequence, *(_number(table.by_sequence[system][sequence]) for system in systems)]
+            for sequence in table.sequences
+        ]
+        parts.append(_pipes(rows))
+    return "\n\n".join([*parts, *(f"> {note}" for note in table.notes)]) + "\n"
+
+
+def _pipes(rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def _number(value: float | None, spread: float | None = None) -> str:
+    if value is None:
+        return "—"
+    digits = 1 if abs(value) >= 10 else 2
+    return f"{value:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
+
+
+def write(folder: Path, tables: Sequence[Filled], scores: Sequence[Score], failures: Mapping[str, str]) -> list[Path]:
+    """Write every table as CSV, all of them as Markdown and JSON, and the scores of all clips; files are replaced.
+
+    Args:
+        folder: where.
+        tables: filled.
+        scores: of all clips.
+        failures: by task, why there is no score.
+    """
+    text = "\n".join(markdown(table) for table in tables)
+    if failures:
+        text += "\n## Failed\n\n" + "".join(f"- `{task}`: {error}\n" for task, error in failures.items())
+    document = {"tables": [asdict(table) for table in tables], "scores": list(scores), "failures": dict(failures)}
+    written = {
+        "tables.md": text,
+        "tables.json": json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n",
+        "clips.csv": _clips_csv(scores),
+        **{f"{table.name}.csv": _table_csv(table) for table in tables},
+    }
+    for name, content in written.items():
+        with partial_file(folder / name) as partial:
+            partial.write_text(content, encoding="utf-8")
+    return [folder / name for name in written]
+
+
+def _table_csv(table: Filled) -> str:
+    return _csv(
+        [["system", "source", "clips", *table.columns]]
+        + [
+            [line.system, line.source, line.clips or "", *(line.values[column] for column in table.columns)]
+            for line in table.lines
+        ]
+    )
+
+
+def _clips_csv(scores: Sequence[Score]) -> str:
+    metrics = list(dict.fromkeys(name for one in scores for name in one["metrics"]))
+    facts = ("row", "sequence", "start", "stop", "seed")
+    rows = [
+        [*(one[fact] for fact in facts), *(one["metrics"].get(name, (None,))[0] for name in metrics)] for one in scores
+    ]
+    return _csv([[*facts, *metrics], *rows])
+
+
+def _csv(rows: list[list[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
