@@ -285,3 +285,9 @@ def test_sample_draws_motions_into_a_new_folder(tmp_path, capsys):
 def test_sample_of_what_cannot_be_drawn(override, tmp_path, capsys):
     told = refused(capsys, "sample", f"out={tmp_path / 'drawn'}", override)
     assert override.partition("=")[2] in told and not (tmp_path / "drawn").exists()
+
+
+def test_train_pose_prior_without_motions(tmp_path, capsys):
+    out = tmp_path / "poses.safetensors"
+    assert "nowhere" in refused(capsys, "train-pose-prior", f"data={tmp_path / 'nowhere'}", f"out={out}")
+    assert "did you mean 'steps'" in refused(capsys, "train-pose-prior", "stepz=1") and not out.exists()

@@ -20,6 +20,7 @@ from diffopt.evaluation.options import EvaluationOptions
 from diffopt.fitting.options import FitOptions, LoggingOptions
 from diffopt.frontend.options import FrontendOptions
 from diffopt.losses.guidance import Guidance
+from diffopt.prior.pose_prior_training import PosePriorTraining
 from diffopt.prior.training import PriorTraining
 
 
@@ -138,6 +139,16 @@ def load_prior_training(path: str | Path | None = None, overrides: Sequence[str]
     """
     layers = [shipped("prior")] + ([find(path)] if path is not None else [])
     return load_as(PriorTraining, layers, overrides)
+
+
+def load_pose_prior_training(path: str | Path | None = None, overrides: Sequence[str] = ()) -> PosePriorTraining:
+    """How a pose prior is trained: `pose_prior.yaml`, changed by a file and by overrides.
+
+    Raises:
+        DiffoptError: as `load_config`.
+    """
+    layers = [shipped("pose_prior")] + ([find(path)] if path is not None else [])
+    return load_as(PosePriorTraining, layers, overrides)
 
 
 def load_sample(overrides: Sequence[str] = ()) -> SampleOptions:

@@ -9,14 +9,10 @@ import torch
 
 from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.errors import DiffoptError
+from diffopt.prior import pose_prior_training
 from diffopt.prior.mocap import AVERAGE_OFFSETS, MotionClip
-from diffopt.prior.pose_prior import (
-    PosePrior,
-    PosePriorTraining,
-    load_pose_prior,
-    pose_prior_objective,
-    train_pose_prior,
-)
+from diffopt.prior.pose_prior import PosePrior, load_pose_prior
+from diffopt.prior.pose_prior_training import PosePriorTraining, pose_prior_objective, train, train_pose_prior
 
 
 def random_prior(width=24, latent=6) -> PosePrior:
@@ -129,23 +125,50 @@ def test_objective_of_a_known_gaussian():
     assert found.item() == pytest.approx(error + 0.2 * divergence, rel=1e-4)
 
 
-def test_training_learns_poses_and_repeats_itself():
-    generator = torch.Generator().manual_seed(0)
-    directions = torch.randn(2, 21, 3, generator=generator)
+def clip_of(subject: str, seed: int = 0) -> MotionClip:
+    """Poses that differ along two directions."""
+    generator = torch.Generator().manual_seed(seed)
+    directions = torch.randn(2, 21, 3, generator=torch.Generator().manual_seed(0))
     along = torch.randn(400, 2, generator=generator)
     vectors = 0.3 * torch.einsum("tk,kjc->tjc", along, directions)
     rotations = roma.rotvec_to_rotmat(torch.cat((torch.zeros(400, 1, 3), vectors), dim=1))
-    clip = MotionClip("a", "b", "activity", 30.0, rotations, torch.zeros(400, 3), AVERAGE_OFFSETS)
+    return MotionClip(f"{subject}1", subject, "activity", 30.0, rotations, torch.zeros(400, 3), AVERAGE_OFFSETS)
+
+
+def test_training_learns_poses_and_repeats_itself():
+    clip = clip_of("b")
     training = PosePriorTraining(width=64, latent=8, steps=250, batch_size=64, rest_deg=0.0)
 
     prior = train_pose_prior([clip], training)
     short, again = (train_pose_prior([clip], replace(training, steps=3)) for _ in range(2))
 
-    poses = rotations[:, 1:]
+    poses = clip.rotations[:, 1:]
     error = roma.rotmat_geodesic_distance(prior.decode(prior.encode(poses)[0]), poses).mean()
     untouched = roma.rotmat_geodesic_distance(torch.eye(3).expand_as(poses), poses).mean()
     assert error < 0.6 * untouched
     torch.testing.assert_close(again.encode(poses)[0], short.encode(poses)[0], rtol=0, atol=0)
+
+
+def test_training_leaves_the_validation_subjects_out_and_overwrites_nothing(tmp_path, monkeypatch):
+    clips, used = [clip_of(subject, seed) for seed, subject in enumerate("abc")], []
+    monkeypatch.setattr(pose_prior_training, "read_motions", lambda _: clips)
+    monkeypatch.setattr(
+        pose_prior_training, "train_pose_prior", lambda known, _: used.extend(known) or random_prior().eval()
+    )
+    training = PosePriorTraining(
+        out=str(tmp_path / "new" / "poses.safetensors"), validation={"x": "a"}, excluded={"c": ""}
+    )
+
+    path, error_deg = train(training)
+
+    assert [clip.subject for clip in used] == ["b"] and load_pose_prior(path).latent == 6
+    poses = clips[0].rotations[:, 1:]
+    back = random_prior().eval().decode(random_prior().eval().encode(poses)[0])
+    assert error_deg == pytest.approx(math.degrees(roma.rotmat_geodesic_distance(back, poses).mean().item()), rel=1e-4)
+    with pytest.raises(DiffoptError, match="exists already"):
+        train(training)
+    with pytest.raises(DiffoptError, match="end the name in"):
+        train(replace(training, out=str(tmp_path / "poses.pt")))
 
 
 def code_length2(prior, turns: dict[str, tuple[float, float, float]]) -> float:

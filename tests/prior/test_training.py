@@ -6,10 +6,10 @@ import roma
 import torch
 
 from diffopt.prior.denoiser import DenoiserSize
-from diffopt.prior.mocap import AVERAGE_OFFSETS, read_motions
+from diffopt.prior.mocap import AVERAGE_OFFSETS, read_motions, split
 from diffopt.prior.prior import MotionPrior, PriorDescription, load_prior
 from diffopt.prior.smpl_features import ARTICULATION, FEATURE_SIZE
-from diffopt.prior.training import PriorFit, PriorTraining, split, train
+from diffopt.prior.training import PriorFit, PriorTraining, train
 from diffopt.prior.windows import WindowRecipe
 
 
@@ -47,13 +47,13 @@ def config(tmp_path, random_motion) -> PriorTraining:
 def test_subjects_are_split_and_excluded_ones_left_out(config):
     clips = read_motions(config.data)
 
-    training, validation = split(clips, config)
+    training, validation = split(clips, config.validation, config.excluded)
     assert {clip.subject for clip in training} == {"a"}
     assert {clip.subject for clip in validation} == {"b"}
-    training, _ = split(clips, replace(config, excluded={"c": "held out", "clip1": "glitch"}))
+    training, _ = split(clips, config.validation, {"c": "held out", "clip1": "glitch"})
     assert [clip.name for clip in training] == ["clip0"]
-    with pytest.raises(ValueError, match=r"\['z'\] are not in"):
-        split(clips, replace(config, validation={"walker": "z"}))
+    with pytest.raises(ValueError, match=r"\['z'\] are not among"):
+        split(clips, {"walker": "z"}, {})
 
 
 def test_levels_are_equal_in_half_of_the_windows_and_given_in_a_quarter(config):

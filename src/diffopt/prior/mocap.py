@@ -3,6 +3,7 @@
 World: y up, metres, floor y = 0. A body in its rest pose faces +z with its left towards +x.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,6 +68,30 @@ def pose(
     """Joint positions of a skeleton whose pelvis joint is at `root`, metres."""
     bones = offsets[..., 1:, :].expand(*root.shape[:-1], BODY_JOINTS - 1, 3)
     return forward_kinematics(rotations, torch.cat((root[..., None, :], bones), dim=-2))[1]
+
+
+def split(
+    clips: list[MotionClip], validation: Mapping[str, str], excluded: Mapping[str, str]
+) -> tuple[list[MotionClip], list[MotionClip]]:
+    """Training and validation clips, by subject.
+
+    Args:
+        clips: all of them.
+        validation: subjects to validate on, by what they stand for.
+        excluded: subjects and clips that are in neither, with the reason.
+
+    Raises:
+        DiffoptError: no validation subject is named, or one has no clip.
+    """
+    held_out = set(validation.values())
+    missing = held_out - {clip.subject for clip in clips}
+    if not held_out or missing:
+        raise DiffoptError(
+            f"Validation subjects {sorted(missing) or '(none named)'} are not among the motions. Name subjects of your "
+            "data under `validation`, e.g. validation.walker=cmu007."
+        )
+    known = [clip for clip in clips if not excluded.keys() & {clip.subject, clip.name}]
+    return [clip for clip in known if clip.subject not in held_out], [c for c in known if c.subject in held_out]
 
 
 def read_motions(path: str | Path) -> list[MotionClip]:

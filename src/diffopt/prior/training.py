@@ -18,9 +18,8 @@ from torch.utils.data import DataLoader
 
 from diffopt.body.model import load_body
 from diffopt.body.skeleton import BODY_JOINTS
-from diffopt.errors import DiffoptError
 from diffopt.prior.denoiser import DenoiserSize
-from diffopt.prior.mocap import MotionClip, read_motions
+from diffopt.prior.mocap import read_motions, split
 from diffopt.prior.prior import MotionPrior, PriorDescription
 from diffopt.prior.smpl_features import ARTICULATION, ROOT, SLICES, root_velocity
 from diffopt.prior.windows import Batch, MotionWindows, WindowRecipe, normalisation
@@ -197,26 +196,13 @@ def path_error(prior: MotionPrior, batch: Batch) -> Tensor:
     return error[..., [0, 2]].sum(dim=1).norm(dim=-1).mean()
 
 
-def split(clips: list[MotionClip], config: PriorTraining) -> tuple[list[MotionClip], list[MotionClip]]:
-    """Training and validation clips, by subject; excluded subjects are in neither."""
-    held_out, never = set(config.validation.values()), set(config.excluded)
-    missing = held_out - {clip.subject for clip in clips}
-    if not held_out or missing:
-        raise DiffoptError(
-            f"Validation subjects {sorted(missing) or '(none named)'} are not in {config.data}. "
-            "Name subjects of that data under `validation`, e.g. walker: cmu007."
-        )
-    known = [clip for clip in clips if not never & {clip.subject, clip.name}]
-    return [c for c in known if c.subject not in held_out], [c for c in known if c.subject in held_out]
-
-
 def train(config: PriorTraining) -> Path:
     """Train a prior, or go on with one, and write the best average by validation loss to `out/prior.safetensors`."""
     if config.threads:
         torch.set_num_threads(config.threads)
     pl.seed_everything(config.seed, verbose=False)
     out = Path(config.out)
-    training, validation = split(read_motions(config.data), config)
+    training, validation = split(read_motions(config.data), config.validation, config.excluded)
     unfinished = out / "checkpoints" / "last.ckpt"
     # A run that goes on draws new windows, not the first ones again.
     done = torch.load(unfinished, map_location="cpu", weights_only=True)["global_step"] if unfinished.is_file() else 0
