@@ -32,6 +32,11 @@ def test_joints_equal_the_original_scripts(oracle):
     torch.testing.assert_close(rebuilt[oracle["rows"]], oracle["rebuilt"], rtol=0, atol=1e-5)
 
 
+def test_one_frame_of_features_is_one_pose(oracle):
+    features = features_from_joints(oracle["joints"])
+    torch.testing.assert_close(joints_from_features(features[:1]), joints_from_features(features)[:1])
+
+
 def test_only_the_heading_wrap_tells_strict_from_fixed(oracle):
     joints = oracle["joints"].double()
     strict, fixed = features_from_joints(joints, "strict"), features_from_joints(joints, "fixed")

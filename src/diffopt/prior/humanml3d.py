@@ -149,8 +149,8 @@ def joints_from_features(features: Float[Tensor, "*B F 263"]) -> Float[Tensor, "
     step_x, step_z = features[..., BLOCKS["root_linear_velocity"]].unbind(dim=-1)
     step = torch.stack((step_x, torch.zeros_like(step_x), step_z), dim=-1)
     # The step away from a frame is written in the heading of the frame that it reaches.
-    step = _rotate_about_y(-heading[..., 1:], step[..., :-1, :])
-    path = torch.cat((torch.zeros_like(step[..., :1, :]), step), dim=-2).cumsum(dim=-2)
+    arrived = _rotate_about_y(-heading[..., 1:], step[..., :-1, :])
+    path = torch.cat((torch.zeros_like(step[..., :1, :]), arrived), dim=-2).cumsum(dim=-2)
 
     height = features[..., BLOCKS["root_height"]]
     local = features[..., BLOCKS["joint_positions"]].unflatten(-1, (BODY_JOINTS - 1, 3))
