@@ -77,6 +77,7 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt $(VENV)/.torch
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install --quiet -c constraints.txt -e '.[video,dev]'
+	$(PIP) install --quiet --no-deps sweeps==0.3.0 # W&B's schema of sweep files; what it depends on contradicts the rest
 	@touch $@
 
 $(SAMPLE): scripts/fetch_sample.py | $(VENV)/.installed

@@ -1,4 +1,4 @@
-"""The command line: `diffopt fit`, `prepare`, `convert`, `simulate`, `show`, `export`, `evaluate`, `config`,
+"""The command line: `diffopt fit`, `prepare`, `convert`, `simulate`, `show`, `export`, `evaluate`, `sweep`, `config`,
 `train-prior`, `train-pose-prior`, `sample`.
 
 Anything that the user can mend ends in one sentence and exit code 2.
@@ -59,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     configurable(evaluation)
     evaluation.add_argument("--recipe", metavar="FILE", help="how to fit, as `diffopt fit --config` takes it")
     configurable(command("train-pose-prior", "Train a prior of single poses, for the ablation.", _train_pose_prior))
+    sweep = command("sweep", "Run the trials of a sweep file here, without an account; resumable.", _sweep)
+    sweep.add_argument("file", type=Path, help="a sweep file, as `wandb sweep` takes it")
+    sweep.add_argument("--count", type=int, metavar="N", help="how many trials; a grid has an end of its own")
+    # At least one, so that they may stand behind `--count` too.
+    sweep.add_argument("overrides", nargs="+", metavar="key=value", help="source=walk.npz, and what all trials share")
     sample = command("sample", "Draw motions from the prior, to see what it knows.", _sample)
     sample.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. out=samples count=6 seed=1")
     convert = command("convert", "Other tools' result files of one video as an observation.", _convert)
@@ -129,6 +134,13 @@ def _train_pose_prior(options: argparse.Namespace) -> None:
     weights, error_deg = train(load_pose_prior_training(options.config, options.overrides))
     console.print(f"Trained pose prior: {weights}. Poses of the validation subjects come back to {error_deg:.1f} deg.")
     console.print(f"Use it with `fit.pose_prior={weights}` where a stage weighs pose_prior.", soft_wrap=True)
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from diffopt.sweep import sweep
+
+    for path in sweep(options.file, options.count, options.overrides, console):
+        console.print(f"  {path}", soft_wrap=True)
 
 
 def _sample(options: argparse.Namespace) -> None:

@@ -77,7 +77,8 @@ class LossCurves(pl.Callback):
 
 
 class MetricCurves(pl.Callback):
-    """Logs the metrics against the truth every so many steps: G-MPJPE and its kin as curves."""
+    """Logs the metrics against the truth: every so many steps as curves, `truth/g_mpjpe_mm` and so on, and at the end
+    by their plain names, which is what a sweep looks at."""
 
     def __init__(self, score: Score, every: int) -> None:
         self.score = score
@@ -90,3 +91,7 @@ class MetricCurves(pl.Callback):
             metrics = self.score(*fit.estimate())
             for logger in trainer.loggers:
                 logger.log_metrics({f"truth/{name}": value for name, value in metrics.items()}, trainer.global_step)
+
+    def on_train_end(self, trainer: pl.Trainer, fit: SequenceFit) -> None:  # type: ignore[override]
+        for logger in trainer.loggers:
+            logger.log_metrics(self.score(*fit.estimate()), trainer.global_step)
