@@ -15,15 +15,16 @@ from pathlib import Path
 import roma
 import torch
 import yaml
-from prior_baselines import fit_regression, fit_temporal_network
+from prior_baselines import fit_regression, fit_temporal_network, fitted_scale, least_sliding_scale
 from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.prior import smpl_features
 from diffopt.prior.augment import Windows, gather
 from diffopt.prior.corruption import correlated_noise
+from diffopt.prior.draw import draw, motion_from_features, quiet_denoise
 from diffopt.prior.kinematics import TOES, hold_still, kinematic_velocity, lock_feet, planted_foot, stance_toe
-from diffopt.prior.mocap import MotionClip, read_motions
+from diffopt.prior.mocap import AVERAGE_OFFSETS, MotionClip, pose, read_motions
 from diffopt.prior.prior import MotionPrior, load_prior
 from diffopt.prior.sampling import sample_ddim
 
@@ -155,9 +156,8 @@ def drift_mm(trial: Trial, velocity: Tensor) -> float:
 
 def scale_error(trial: Trial, velocity: Tensor) -> float:
     """|log| of the scale that fits the true path, known but for scale, to the velocities found; median, per cent."""
-    truth = (torch.diff(trial.truth.root, dim=1) * FPS)[..., [0, 2]]
-    fitted = (truth * velocity[..., [0, 2]]).sum(dim=(1, 2)) / truth.square().sum(dim=(1, 2))
-    return 100 * fitted.clamp(min=0.01).log().abs().median().item()
+    truth = torch.diff(trial.truth.root, dim=1) * FPS
+    return 100 * fitted_scale(truth, velocity).log().abs().median().item()
 
 
 def path_table(trials: dict[str, Trial], methods: dict[str, Method]) -> None:
@@ -184,40 +184,63 @@ def denoising_table(prior: MotionPrior, trial: Trial) -> None:
     print(
         "\nDenoising, both blocks at one level\n\n| level | alpha | "
         + " | ".join(smpl_features.SLICES)
-        + " | no network |"
+        + " | all | all, quietened | no network |"
     )
-    print("|" + "---|" * (len(smpl_features.SLICES) + 3))
+    print("|" + "---|" * (len(smpl_features.SLICES) + 5))
     for level in (20, 100, 300, 500, 700, 900):
         levels = torch.full((len(clean),), level)
         noisy = prior.schedule.add_noise(clean, torch.randn(clean.shape, generator=generator), levels)
         error = prior.denoise(noisy, levels, levels) - clean
+        quiet = quiet_denoise(prior)(noisy, levels) - clean
         alpha = prior.schedule.alpha[level]
         trivial = (alpha * noisy - clean).square().mean().sqrt()
         cells = [error[..., block].square().mean().sqrt().item() for block in smpl_features.SLICES.values()]
+        cells += [each.square().mean().sqrt().item() for each in (error, quiet)]
         print(f"| {level} | {alpha:.2f} | " + " | ".join(f"{cell:.2f}" for cell in cells) + f" | {trivial:.2f} |")
 
 
 def sample_table(prior: MotionPrior, trial: Trial, count: int = 48) -> None:
-    """Samples of whole motions beside real ones: sliding of planted toes, jitter, spread of speeds and poses."""
-    noise = torch.randn(count, FRAMES - 1, smpl_features.FEATURE_SIZE, generator=torch.Generator().manual_seed(0))
-    sampled = sample_ddim(lambda x, level: prior.denoise(x, level, level), prior.schedule.respaced(50), noise)
-    real = prior.features(trial.truth.rotations, trial.truth.joints())
-    print("\n| | sliding mm/frame | jitter 10 m/s³ | speed m/s, mean (spread) | diversity of poses |")
+    """Motions drawn from noise (`prior.draw`) and, above them, as the network leaves them, beside real ones.
+
+    All on one skeleton, from the joints: sliding of planted toes, jitter, mean speed of each motion and its spread, and
+    the mean distance of two poses (21 joints, seen from the root and its heading).
+    """
+    generator, frames = torch.Generator().manual_seed(0), FRAMES - 1
+    noise = torch.randn(count, frames, smpl_features.FEATURE_SIZE, generator=generator)
+    raw = sample_ddim(lambda x, level: prior.denoise(x, level, level), prior.schedule.respaced(50), noise)
+    motions = {
+        "real": (trial.truth.rotations[:, :-1], trial.truth.root[:, :-1]),
+        "as the network leaves them": vars(motion_from_features(prior.physical(raw), FPS)).values(),
+        "drawn": vars(draw(prior, count, frames, 50, generator.manual_seed(0), AVERAGE_OFFSETS)).values(),
+    }
+    print("\n| | sliding mm/frame | jitter 10 m/s³ | speed m/s, mean (spread) | distance of poses m |")
     print("|---|---|---|---|---|")
-    for name, features in (("real", real), ("sampled", sampled)):
-        physical = prior.physical(features)
-        block = {key: physical[..., where] for key, where in smpl_features.SLICES.items()}
-        velocity = prior.root_velocity(features)
-        toes = velocity[..., None, :] + block["velocities"].unflatten(-1, (21, 3))[..., [toe - 1 for toe in TOES], :]
-        slide = 1000 / FPS * toes[..., [0, 2]].norm(dim=-1)[block["support"] > 0.6].mean()
-        turn = smpl_features.headings_from_yaw_rate(physical, FPS)
-        root = prior.integrate(features)[:, :-1]
-        joints = root[:, :, None] + block["positions"].unflatten(-1, (21, 3)) @ turn.mT
+    for name, (rotations, root) in motions.items():
+        joints = pose(rotations, root, AVERAGE_OFFSETS)
+        posed = joints - root[:, :, None]
+        step = torch.diff(joints[:, :, TOES][..., [0, 2]], dim=1).norm(dim=-1)
+        slide = 1000 * step[planted_foot(posed, FPS).support > 0.6].mean()
         jitter = torch.diff(joints, n=3, dim=1).norm(dim=-1).mean() * FPS**3 / 10
-        speed = velocity[..., [0, 2]].norm(dim=-1).mean(dim=1)
-        poses = block["positions"][:, ::16].flatten(0, 1)
-        spread = torch.pdist(poses[torch.randperm(len(poses))[:200]]).mean()
+        speed = FPS * torch.diff(root[..., [0, 2]], dim=1).norm(dim=-1).mean(dim=1)
+        poses = (posed @ smpl_features.heading(rotations[:, :, 0]))[:, ::16].flatten(0, 1).flatten(1)
+        spread = torch.pdist(poses[torch.randperm(len(poses), generator=generator.manual_seed(0))[:200]]).mean()
         print(f"| {name} | {slide:.1f} | {jitter:.1f} | {speed.mean():.2f} ({speed.std():.2f}) | {spread:.2f} |")
+
+
+def scale_table(trials: dict[str, Trial], prior: MotionPrior) -> None:
+    """The scale of a path that is known but for it: from feet that slide least, and from the prior's velocity."""
+    print("\n| | scale from sliding alone: median abs. log error %, bias % | from the prior |\n|---|---|---|")
+    for name, trial in trials.items():
+        moving = trial.rows(trial.path > MOVING_M)
+        velocity = torch.diff(moving.truth.root, dim=1) * FPS
+        found = {
+            "sliding": least_sliding_scale(velocity, relative(moving.seen)),
+            "prior": fitted_scale(velocity, prior_mean(prior)(moving.seen)),
+        }
+        cells = [
+            f"{100 * scale.log().abs().median():.1f}, {100 * scale.log().median():+.1f}" for scale in found.values()
+        ]
+        print(f"| {name} | " + " | ".join(cells) + " |")
 
 
 @torch.no_grad()
@@ -264,6 +287,7 @@ def main() -> None:
     if options.unseen:
         trials["Unseen people, studio and capture"] = make_trial(read_motions(options.unseen), options.seed, stride=3.2)
     path_table(trials, methods)
+    scale_table(trials, prior)
     denoising_table(prior, trials["Unseen people"])
     sample_table(prior, trials["Unseen people"])
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from diffopt.prior import smpl_features
 from diffopt.prior.augment import Windows
+from diffopt.prior.kinematics import TOES
 from diffopt.prior.mocap import AVERAGE_OFFSETS, MotionClip
 from diffopt.prior.smpl_features import SLICES, features_from_motion
 from diffopt.prior.windows import MotionWindows, WindowKinds, WindowRecipe
@@ -83,3 +84,23 @@ def fit_temporal_network(clips: list[MotionClip], steps: int) -> Callable[[Windo
             decay.step()
     network.eval()
     return in_world(lambda features: network(features[..., smpl_features.ARTICULATION].mT).mT)
+
+
+def fitted_scale(true_velocity: Tensor, velocity: Tensor) -> Tensor:
+    """Factor that brings each window's true planar velocities nearest to the ones found, (B,), at least 0.01."""
+    truth, found = true_velocity[..., [0, 2]], velocity[..., [0, 2]]
+    return ((truth * found).sum(dim=(1, 2)) / truth.square().sum(dim=(1, 2))).clamp(min=0.01)
+
+
+def least_sliding_scale(true_velocity: Tensor, relative: Tensor, slip_m_s: float = 0.25) -> Tensor:
+    """Factor under which the slower toe of each step stands most often, (B,): sliding alone, no model of gait.
+
+    Geman-McClure on the slower toe's planar speed, searched from a third to three times.
+    """
+    toes = FPS * torch.diff(relative[:, :, TOES], dim=1)[..., [0, 2]]
+    scales = torch.linspace(-1.1, 1.1, 221).exp()
+    costs = []
+    for scale in scales:
+        speed2 = (toes + scale * true_velocity[..., None, [0, 2]]).square().sum(dim=-1).amin(dim=-1)
+        costs.append((speed2 / (speed2 + slip_m_s**2)).mean(dim=1))
+    return scales[torch.stack(costs).argmin(dim=0)]
