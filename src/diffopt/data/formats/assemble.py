@@ -10,7 +10,7 @@ from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
 from diffopt.body.model import BodyModel
-from diffopt.data.formats.camera_sense import check_camera_turn
+from diffopt.data.formats.camera_sense import check_camera_turn, check_lens
 from diffopt.data.formats.containers import Video
 from diffopt.data.formats.evidence import Settings, Source, at_frames, check_all, keypoints_of
 from diffopt.data.formats.parts import Camera, Lens, Person
@@ -88,6 +88,8 @@ def observation_of(
     """
     notes = dict(settings.notes)
     given = _given_camera(sources, source)
+    if given is not None and given[1].lens is not None:
+        check_lens(given[1].lens, settings.image_size_px, given[0].path)
     old, new = _lenses(sources, source, person, given, settings, notes)
     rotation_w2c = translation_w2c = None
     own_camera = source.contents.camera

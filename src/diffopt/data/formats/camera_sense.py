@@ -1,8 +1,9 @@
-"""A sanity check of a camera beside bodies that are given in the camera frame.
+"""Sanity checks of a camera beside bodies that are given in the camera frame.
 
 A body in the camera frame falls on the image whatever the camera's path is, so projecting cannot see a wrong path.
 What can: a person's heading and lean change slowly, while an inverted camera adds its own turning to theirs twice.
-(Swapped quaternions turn the world upside down and are seen by their first pose, see `slam`.)
+(Swapped quaternions turn the world upside down and are seen by their first pose, see `slam`.) Nor can it see a wrong
+lens where the body's depth follows it; but a lens looks through the middle of its picture, more or less.
 """
 
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
+from diffopt.data.formats.parts import Lens
 from diffopt.errors import DiffoptError
 
 STEP_S = 0.5
@@ -18,6 +20,8 @@ MIN_CAMERA_TURN_DEG = 10.0
 MUCH_CALMER = 0.7
 """The inverse must leave this part of the person's turning, or less, to be believed."""
 MIN_GAIN_DEG = 2.0
+MAX_OFF_CENTER = 0.25
+"""How far from the middle the principal point may be, as a part of the image's side: videos are trimmed, not cut up."""
 
 
 def check_camera_turn(
@@ -37,6 +41,23 @@ def check_camera_turn(
         raise DiffoptError(
             f"{where}: with this camera the person turns by {as_read:.0f} degrees in every {STEP_S} s, with its "
             f"inverse by {inverted:.0f}: inverted extrinsics; invert the camera's poses in the file."
+        )
+
+
+def check_lens(lens: Lens, image_size_px: tuple[int, int], where: str) -> None:
+    """Compare the principal point with the middle of the image.
+
+    Raises:
+        DiffoptError: it is far off.
+    """
+    middle = np.asarray(image_size_px) / 2
+    found = np.median(lens.center_px, axis=0)
+    if (np.abs(found - middle) > MAX_OFF_CENTER * np.asarray(image_size_px)).any():
+        width, height = image_size_px
+        raise DiffoptError(
+            f"{where}: the principal point is ({found[0]:.0f}, {found[1]:.0f}) but the middle of the {width} x {height}"
+            f" image is ({middle[0]:.0f}, {middle[1]:.0f}): crop intrinsics, or width and height are swapped; give the "
+            "full frame's."
         )
 
 
