@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import roma
 import torch
 
+from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.prior import augment
 from diffopt.prior.augment import Augmentation
 from diffopt.prior.mocap import AVERAGE_OFFSETS, MotionClip
@@ -79,6 +82,15 @@ def test_another_skeleton_is_reached_and_the_legs_stay_where_they_were(windows):
     reached = torch.nn.functional.cosine_similarity(there.offsets, target.expand(3, 22, 3), dim=-1)
     limbs = [joint for joint in range(1, 22) if joint not in augment.HIPS]
     assert reached[:, limbs].min() > 0.99999
+    # Someone who stands in the rest pose leans no more on other bones.
+    rest = replace(motion, rotations=torch.eye(3).expand_as(motion.rotations).clone())
+    leans = []
+    for one in (rest, augment.approach_skeleton(rest, target, torch.ones(3))):
+        joints = one.joints()[:, 0]
+        trunk = joints[:, JOINT_INDEX["neck"]] - joints[:, augment.HIPS].mean(dim=1)
+        leans.append(torch.atan2(trunk[:, 2], trunk[:, 1]))
+    torch.testing.assert_close(leans[0], leans[1], atol=1e-5, rtol=0)
+    assert abs(float(torch.atan2(target[augment.SPINE, 2].sum(), target[augment.SPINE, 1].sum()) - leans[0][0])) > 0.02
     size = there.offsets[:, [9, 12, 18]] / target[[9, 12, 18]]
     torch.testing.assert_close(size, size[:, :1, :1].expand_as(size))
 

@@ -11,10 +11,9 @@ from torch import Tensor
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel
 from diffopt.body.skeleton import BODY_JOINTS
+from diffopt.prior.augment import LEGS, Windows, approach_skeleton
 from diffopt.prior.mocap import MotionClip
 
-_LEG = (4, 7)
-"""The joints at the ends of thigh and shin."""
 _FLOOR_QUANTILE = 0.05
 
 
@@ -28,22 +27,28 @@ class Performance(NamedTuple):
 
 
 def perform(clip: MotionClip, body: BodyModel, betas: Float[Tensor, "10"]) -> Performance:
-    """A clip on a body: the same joint angles, the path scaled with the legs, the soles on the floor.
+    """A clip on a body: bones point where the performer's did, the path is scaled with the legs, soles on the floor.
 
-    Longer legs make longer steps; so the feet stand as still as they did in the capture.
+    Longer legs make longer steps; so the feet stand as still as they did in the capture. Rest poses differ between
+    skeletons: with the angles copied, the performer would lean.
 
     Args:
         clip: the captured motion.
         body: who performs it.
         betas: the performer's shape.
     """
-    skeleton = body.skeleton(betas)
-    scale = sum(skeleton[joint].norm() for joint in _LEG) / sum(clip.offsets[joint].norm() for joint in _LEG)
-    rotvec = roma.rotmat_to_rotvec(clip.rotations)
-    hands = torch.zeros(len(rotvec), 24 - BODY_JOINTS, 3)
-    body_pose = torch.cat([rotvec[:, 1:], hands], dim=1)
-    transl = scale * clip.root - body.rest_joints(betas)[0]
-    landmarks = body.landmarks(roma.rotvec_to_rotmat(body_pose), clip.rotations[:, 0], transl, betas)
+    skeleton = body.skeleton(betas)[:BODY_JOINTS].clone()
+    skeleton[0] = 0
+    captured = Windows(
+        clip.rotations[None], clip.root[None], clip.offsets[None], torch.ones(1, len(clip.root), dtype=torch.bool)
+    )
+    there = approach_skeleton(captured, skeleton, torch.ones(1))
+    rotations, offsets = there.rotations[0], there.offsets[0]
+    scale = skeleton[LEGS].norm(dim=-1).sum() / offsets[LEGS].norm(dim=-1).sum()
+    rotvec = roma.rotmat_to_rotvec(rotations)
+    body_pose = torch.cat([rotvec[:, 1:], torch.zeros(len(rotvec), 24 - BODY_JOINTS, 3)], dim=1)
+    transl = scale * there.root[0] - body.rest_joints(betas)[0]
+    landmarks = body.landmarks(roma.rotvec_to_rotmat(body_pose), rotations[:, 0], transl, betas)
     heights = (landmarks[:, FOOT_POINTS, 1] - body.sole_heights(betas)).amin(dim=1)
     floor = torch.tensor([0.0, float(torch.quantile(heights, _FLOOR_QUANTILE)), 0.0])
     return Performance(body_pose, rotvec[:, 0], transl - floor, betas)

@@ -29,6 +29,7 @@ LIMBS: tuple[tuple[str, ...], ...] = (
 HIPS = [JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"]]
 LEGS = [JOINT_INDEX[name] for name in LIMBS[0] + LIMBS[1]]
 ARMS = [JOINT_INDEX[name] for name in LIMBS[2] + LIMBS[3]]
+SPINE = [JOINT_INDEX[name] for name in ("spine1", "spine2", "spine3", "neck")]
 TRUNK = [joint for joint in range(1, BODY_JOINTS) if joint not in LEGS + ARMS]
 
 
@@ -182,9 +183,10 @@ def turn_rest_pose(windows: Windows, augmentation: Augmentation, generator: torc
 def approach_skeleton(windows: Windows, target: Float[Tensor, "22 3"], share: Float[Tensor, " B"]) -> Windows:
     """Bring each window part of the way, `share` from 0 to 1, to another skeleton.
 
-    Skeletons disagree on how legs and arms point at rest, and on where the pelvis joint lies over the hips. Limbs are
-    described anew (they move nowhere); bones above the hips change; the pelvis joint, and the path with it, moves along
-    the mid-plane. So feet stand where they stood.
+    Skeletons disagree on how legs and arms point at rest, on how the trunk leans over the pelvis, and on where the
+    pelvis joint lies over the hips. Limbs are described anew (they move nowhere); bones above the hips change, and the
+    pelvis turns so that the trunk leans as it did; the pelvis joint, and the path with it, moves along the mid-plane.
+    So feet stand where they stood and nobody topples.
     """
     children = [[c for c in range(BODY_JOINTS) if PARENTS[c] == joint] for joint in range(BODY_JOINTS)]
     single = [joint for joint in range(1, BODY_JOINTS) if len(children[joint]) == 1]
@@ -196,7 +198,9 @@ def approach_skeleton(windows: Windows, target: Float[Tensor, "22 3"], share: Fl
     angle = torch.atan2(sine, (here * there).sum(dim=-1, keepdim=True))
     rotvec = torch.zeros_like(windows.offsets)
     rotvec[:, single] = -share[:, None, None] * angle * axis / sine
-    windows = describe_anew(windows, roma.rotvec_to_rotmat(rotvec))
+    anew = roma.rotvec_to_rotmat(rotvec)
+    trunk = _rest_trunk(windows.offsets, torch.eye(3).expand_as(anew))
+    windows = describe_anew(windows, anew)
 
     offsets = windows.offsets.clone()
     size = offsets[:, LEGS].norm(dim=-1).sum(dim=-1) / target[LEGS].norm(dim=-1).sum()
@@ -205,8 +209,27 @@ def approach_skeleton(windows: Windows, target: Float[Tensor, "22 3"], share: Fl
     offsets[:, upper] = torch.lerp(offsets[:, upper], wanted[:, upper], share[:, None, None])
     shift = share[:, None] * (wanted[:, HIPS] - offsets[:, HIPS]).mean(dim=1) * torch.tensor([0.0, 1.0, 1.0])
     offsets[:, HIPS] = offsets[:, HIPS] + shift[:, None]
-    root = windows.root - (windows.rotations[:, :, 0] @ shift[:, None, :, None]).squeeze(-1)
-    return replace(windows, root=root, offsets=offsets)
+    turn = _nod(trunk, _rest_trunk(offsets, anew))[:, None]
+    rotations = windows.rotations.clone()
+    rotations[:, :, 0] = windows.rotations[:, :, 0] @ turn
+    rotations[:, :, HIPS] = turn[:, None].mT @ windows.rotations[:, :, HIPS]
+    before, after = (bones[:, None, HIPS].mean(dim=2)[..., None] for bones in (windows.offsets, offsets))
+    root = windows.root + (windows.rotations[:, :, 0] @ before - rotations[:, :, 0] @ after).squeeze(-1)
+    return replace(windows, rotations=rotations, root=root, offsets=offsets)
+
+
+def _rest_trunk(offsets: Float[Tensor, "B 22 3"], frames: Float[Tensor, "B 22 3 3"]) -> Float[Tensor, "B 3"]:
+    """From between the hips to the neck, in the frame of the pelvis, while the joints' frames stand as given."""
+    parents = [PARENTS[joint] for joint in SPINE]
+    bones = (frames[:, parents] @ offsets[:, SPINE, :, None]).squeeze(-1)
+    return bones.sum(dim=1) - offsets[:, HIPS].mean(dim=1)
+
+
+def _nod(before: Float[Tensor, "B 3"], after: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3 3"]:
+    """The turn of the pelvis about its left-right axis that leans the trunk as it leant before."""
+    lean = [torch.atan2(trunk[:, 2], trunk[:, 1]) for trunk in (before, after)]
+    angle = lean[0] - lean[1]
+    return roma.rotvec_to_rotmat(torch.stack([angle, 0 * angle, 0 * angle], dim=-1))
 
 
 def tilt_floor(windows: Windows, augmentation: Augmentation, generator: torch.Generator | None = None) -> Windows:
