@@ -18,13 +18,13 @@ from diffopt.errors import DiffoptError
 from diffopt.prior import smpl_features
 from diffopt.prior.denoiser import DenoiserSize, FactoredDenoiser
 from diffopt.prior.interface import GuidingPrior
-from diffopt.prior.kinematics import hold_still, weighted_mean
+from diffopt.prior.kinematics import hold_still, lock_feet, weighted_mean
 from diffopt.prior.mdm_prior import MdmPrior, load_mdm_prior
 from diffopt.prior.schedule import NoiseSchedule
 
 SCHEMA = "diffopt/prior/1"
 BELIEF_M_S, BELIEF_SECONDS = 0.12, 0.5
-"""How far the network may correct the planted foot's velocity, averaged over this time, before it is doubted."""
+"""How much slower than the legs the network may say the root is, averaged over this time, before it is doubted."""
 SHIPPED = Path(__file__).parent / "assets" / "prior.safetensors"
 
 
@@ -135,10 +135,10 @@ class MotionPrior(GuidingPrior):
     ) -> Float[Tensor, "B T 3"]:
         """The expected path of the root for a pose sequence, metres, from the first frame's position on.
 
-        One step: the root block is unknown altogether (the noisiest level, mean noise), the articulation is given. The
-        predicted residual is added to two velocities of the planted foot: that of the given articulation, which holds
-        for movements never seen in training, and the one that the network makes of it, better where it has seen their
-        like. Where the two agree over half a second the second is taken, where they do not the first.
+        One step: the root block is unknown altogether (the noisiest level, mean noise), the articulation is given. Both
+        the network and the legs err towards slow: the network where it has not seen the like of a movement, the legs
+        where their poses are estimated. So the network's velocity is taken, except where over half a second it takes
+        the planted foot for clearly slower than the given legs have it: there they decide alone.
 
         Args:
             rotations: local rotations, index 0 the root's in the world, at `fps`.
@@ -154,13 +154,17 @@ class MotionPrior(GuidingPrior):
             (self.schedule.num_steps - 1) * batch,
             articulation_level * batch,
         )
-        believed = self.root_velocity(clean)
-        measured = self.root_velocity(torch.cat((clean[..., self.root], given), dim=-1))
-        everywhere = torch.ones_like(believed[..., 0])
-        apart = weighted_mean(believed - measured, everywhere, BELIEF_SECONDS * self.fps)[..., [0, 2]]
-        belief = torch.exp(-apart.square().sum(dim=-1, keepdim=True) / (2 * BELIEF_M_S**2))
         facing = smpl_features.heading(rotations[..., :-1, 0, :, :])
-        velocity = (facing @ torch.lerp(measured, believed, belief)[..., None]).squeeze(-1)
+
+        def to_world(vectors: Float[Tensor, "B S 3"]) -> Float[Tensor, "B S 3"]:
+            return (facing @ vectors[..., None]).squeeze(-1)
+
+        planted, physical = smpl_features.SLICES["planted_velocity"], self.physical(clean)
+        of_legs, of_network = (to_world(each[..., planted]) for each in (self.physical(features), physical))
+        residual = to_world(physical[..., smpl_features.SLICES["velocity_residual"]])
+        belief = _unless_slower(of_network + residual, of_legs + residual, BELIEF_SECONDS * self.fps)
+        locked = lock_feet(of_legs, joints - joints[..., :1, :], self.fps)
+        velocity = torch.lerp(locked, of_network + residual, belief)
         steps = hold_still(velocity, self.fps) / self.fps
         first = joints[..., :1, 0, :]
         return torch.cat((first, first + steps.cumsum(dim=-2)), dim=-2)
@@ -177,6 +181,21 @@ class MotionPrior(GuidingPrior):
         # safetensors writes for the owner only; weights are read by whoever runs the package.
         partial.chmod(0o644)
         os.replace(partial, path)
+
+
+def _unless_slower(
+    velocity: Float[Tensor, "B S 3"], than: Float[Tensor, "B S 3"], width: float
+) -> Float[Tensor, "B S 1"]:
+    """1 where a velocity is as fast over the floor as another, or faster, towards 0 where it is much slower.
+
+    Both are averaged under a Gaussian `width` steps wide, and compared along the other.
+    """
+    everywhere = torch.ones_like(velocity[..., 0])
+    gained = weighted_mean(velocity - than, everywhere, width)[..., [0, 2]]
+    along = weighted_mean(than, everywhere, width)[..., [0, 2]]
+    # A direction below 5 cm/s is none: there, hardly anything can be lost.
+    gain = (gained * along).sum(dim=-1, keepdim=True) / along.norm(dim=-1, keepdim=True).clamp_min(0.05)
+    return torch.exp(-gain.clamp_max(0).square() / (2 * BELIEF_M_S**2))
 
 
 def load_prior(path: str | Path = "default") -> MotionPrior | MdmPrior:
