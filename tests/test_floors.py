@@ -12,7 +12,7 @@ FLOORS = {
     "losses": 2, "data": 2, "frontend": 2, "result": 2,
     "fitting": 3,
     "config": 4, "evaluation": 4, "export": 4, "show": 4,
-    "pipeline": 5, "sample": 5, "exchange": 5, "evaluate": 5, "sweep": 5, "cli": 5,
+    "pipeline": 5, "sample": 5, "exchange": 5, "evaluate": 5, "sweep": 5, "everyone": 5, "cli": 5,
     "__init__": 6,
 }  # fmt: skip
 """A module may import rooms on lower floors and, as long as that does not go both ways, on its own."""

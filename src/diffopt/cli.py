@@ -51,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--config", metavar="FILE", help="a YAML file, or the name of one that ships (demo)")
         added.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. source=video.mp4 out=results/walk")
 
-    configurable(command("fit", "From a video or an observation to the person's motion in the world.", _fit))
+    fit = command("fit", "From a video or an observation to the person's motion in the world.", _fit)
+    configurable(fit)
+    fit.add_argument("--all", dest="everyone", action="store_true", help="everyone of a result file, in one world")
     configurable(command("prepare", "From a video to an observation file, without fitting.", _prepare))
     configurable(command("config", "Print the whole configuration.", _config))
     configurable(command("train-prior", "Train a motion prior on a folder of motions.", _train_prior))
@@ -94,9 +96,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _fit(options: argparse.Namespace) -> None:
     from diffopt.config import load_config
+    from diffopt.everyone import fit_everyone
     from diffopt.pipeline import fit
 
-    fit(load_config(options.config, options.overrides), console)
+    config = load_config(options.config, options.overrides)
+    fit_everyone(config, console) if options.everyone else fit(config, console)
 
 
 def _prepare(options: argparse.Namespace) -> None:

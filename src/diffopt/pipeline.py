@@ -3,6 +3,7 @@
 import platform
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -33,12 +34,19 @@ HEADLINES = ("g_mpjpe_mm", "w_mpjpe_100_mm", "rte_percent", "pa_mpjpe_mm", "foot
 """Metrics that the summary prints, before and after."""
 
 
-def fit(config: Config, console: Console) -> Path:
+def fit(
+    config: Config,
+    console: Console,
+    observed: Observation | None = None,
+    moved: Callable[[Result], Result] = lambda result: result,
+) -> Path:
     """`diffopt fit`: from a source to a result folder with pictures.
 
     Args:
         config: what to fit, how, and where to.
         console: where to say what was found.
+        observed: what to fit, where it is not simply the source.
+        moved: puts the result into the world that it shall be in.
 
     Returns:
         The result folder.
@@ -53,7 +61,7 @@ def fit(config: Config, console: Console) -> Path:
     work = folder.parent / f".{folder.name}.work"
     seconds: dict[str, float] = {}
     body = load_body(config.body.model)
-    observation = _timed(seconds, "front end", lambda: _observe(config, body, work))
+    observation = observed or _timed(seconds, "front end", lambda: _observe(config, body, work))
     _check_body(observation, body)
     needs_prior = any(
         update.losses.diffusion > 0 for stage in config.fit.stages.values() for update in stage.updates.values()
@@ -74,7 +82,7 @@ def fit(config: Config, console: Console) -> Path:
     )
     seconds["fit"] = fitted.seconds
     metrics = None if truth is None else _compare(truth, fitted)
-    result = to_result(fitted, observation, body, to_yaml(config), _run_facts(config, seconds), metrics)
+    result = moved(to_result(fitted, observation, body, to_yaml(config), _run_facts(config, seconds), metrics))
     result.write(folder, overwrite=config.overwrite)
     observation.save(folder / "observation.npz")
     _keep_logs(work, folder)
