@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from diffopt.evaluation.table import Filled, heading
 from diffopt.export.atomic import partial_file
-from diffopt.show.palette import FAINT, INK, ROOT, WARNING
+from diffopt.show.palette import BODY, FAINT, INK, WARNING
 
 _TOO_LONG = 4.0
 """Bars beyond this many times the median are cut off, with their figure in them: one bad system would hide the rest."""
@@ -25,7 +25,7 @@ def draw(table: Filled, path: Path) -> Path:
         for place, (line, value) in enumerate(zip(lines, values, strict=True)):
             if value is None:
                 continue
-            color = FAINT if line.source else (WARNING if value > limit else ROOT)
+            color = FAINT if line.source else (WARNING if value > limit else BODY)
             axis.barh(place, min(value, limit), color=color, xerr=line.spread.get(column), ecolor=INK)
             axis.text(0.02 * limit, place, f"{value:.4g}", va="center", fontsize=8, color=INK)
         axis.set_title(heading(column), fontsize=9, color=INK)
