@@ -7,9 +7,18 @@ import torch
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from diffopt.body.mass import center_of_mass
 from diffopt.body.model import load_body
+from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.data.front_end_errors import DETECTORS
-from diffopt.data.gravity import floor_height, rotation_to_up, up_from_bodies, up_from_planted_feet, up_of_held_camera
+from diffopt.data.gravity import (
+    floor_height,
+    rotation_to_up,
+    up_from_balance,
+    up_from_planted_feet,
+    up_from_posture,
+    up_of_held_camera,
+)
 from diffopt.data.initial import initial_state, observed_bodies
 from diffopt.data.synthetic import simulate_observation, synthetic_walk
 from diffopt.data.trajectory import Evidence, solve_root_path
@@ -38,11 +47,29 @@ def test_rotation_to_up_is_the_shortest_one():
     assert np.allclose(rotation_to_up(np.array([0.0, -1.0, 0.0])) @ [0, -1, 0], [0, 1, 0])
 
 
-def test_up_from_bodies_shrugs_off_a_third_that_lies_down():
+def test_up_from_posture_shrugs_off_a_third_that_lies_down():
     directions = np.tile([0.02, 1.0, 0.0], (30, 1))
     directions[:10] = [1.0, 0.1, 0.0]
-    up = up_from_bodies(directions, np.ones(30))
+    up = up_from_posture(directions, np.ones(30))
     assert np.degrees(np.arccos(up @ [0.02, 1, 0] / np.linalg.norm([0.02, 1, 0]))) < 3
+
+
+def test_nobody_falls_over_so_a_bow_does_not_tilt_the_world(body):
+    pose = torch.eye(3).repeat(2, 23, 1, 1)
+    bow = roma.rotvec_to_rotmat(torch.tensor([1.0, 0.0, 0.0]))
+    pose[1, JOINT_INDEX["spine1"] - 1] = bow
+    upright = torch.eye(3).repeat(2, 1, 1)
+    joints = body.joints(pose, upright, torch.zeros(2, 3), torch.zeros(10)).double().numpy()
+    # Who bows pushes the hips back until the mass is over the feet again.
+    standing, bowing = (center_of_mass(one) - one[[10, 11]].mean(axis=0) for one in joints)
+    lean = np.arctan2(bowing[2], bowing[1]) - np.arctan2(standing[2], standing[1])
+    balanced = joints[1:] @ Rotation.from_rotvec([-lean, 0, 0]).as_matrix().T
+    expected = up_from_balance(joints[:1], np.ones(1), np.array([0.0, 1, 0]))
+    found = up_from_balance(balanced, np.ones(1), np.array([0.0, 1, 0]))
+    assert np.degrees(np.arccos(expected[1])) < 5
+    assert np.degrees(np.arccos(found @ expected)) < 3
+    posture = up_from_posture(balanced[:, JOINT_INDEX["neck"]] - balanced[:, [7, 8]].mean(axis=1), np.ones(1))
+    assert np.degrees(np.arccos(posture[1])) > 8
 
 
 def test_a_level_camera_uprights_a_runner_who_leans_but_not_one_who_leans_away():

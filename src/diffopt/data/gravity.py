@@ -4,7 +4,12 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from diffopt.body.mass import center_of_mass
+from diffopt.body.skeleton import JOINT_INDEX
+
 UP = np.array([0.0, 1.0, 0.0])
+_ANKLES = [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]
+_TOES = [JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]
 
 
 def rotation_to_up(up: Float[ndarray, "3"]) -> Float[ndarray, "3 3"]:
@@ -18,6 +23,25 @@ def rotation_to_up(up: Float[ndarray, "3"]) -> Float[ndarray, "3 3"]:
 
 
 def up_from_bodies(
+    joints: Float[ndarray, "T 24 3"],
+    weight: Float[ndarray, "T"],
+    right_w: Float[ndarray, "T 3"],
+) -> Float[ndarray, "3"]:
+    """World-up from all that bodies and the camera say: how people stand, that they do not fall, how cameras are held.
+
+    Args:
+        joints: relative to any point of the body, axes of the camera's world, metres.
+        weight: trust in each frame.
+        right_w: the camera's x axis in each frame, same axes.
+
+    Returns:
+        Unit vector.
+    """
+    standing = up_from_posture(joints[:, JOINT_INDEX["neck"]] - joints[:, _ANKLES].mean(axis=1), weight)
+    return up_of_held_camera(up_from_balance(joints, weight, standing), right_w)
+
+
+def up_from_posture(
     feet_to_neck: Float[ndarray, "T 3"], weight: Float[ndarray, "T"], iterations: int = 20
 ) -> Float[ndarray, "3"]:
     """World-up as the direction in which bodies stand: a robust mean, since people also bend and lie down.
@@ -40,6 +64,41 @@ def up_from_bodies(
     return up
 
 
+def up_from_balance(
+    joints: Float[ndarray, "T 24 3"],
+    weight: Float[ndarray, "T"],
+    up: Float[ndarray, "3"],
+    leg_difference_m: float = 0.3,
+    along_foot: float = 0.7,
+    iterations: int = 8,
+) -> Float[ndarray, "3"]:
+    """World-up as the direction from the feet that carry to the centre of mass, on average over a clip.
+
+    On average, for nobody falls over: people may lean, crouch and dance, but only around their support. The foot that
+    is farther below carries more.
+
+    Args:
+        joints: relative to any point of the body, axes of the camera's world, metres.
+        weight: trust in each frame.
+        up: a first guess, a unit vector.
+        leg_difference_m: a foot this much higher than the other carries a factor e less.
+        along_foot: where under the foot its load lies on average, from the ankle (0) to the toe joint (1).
+        iterations: each takes the feet's heights anew along what it has found.
+
+    Returns:
+        Unit vector.
+    """
+    center = center_of_mass(joints)
+    feet = (1 - along_foot) * joints[:, _ANKLES] + along_foot * joints[:, _TOES]
+    for _ in range(iterations):
+        height = (feet - center[:, None]) @ up
+        load = np.exp(-(height - height.min(axis=1, keepdims=True)) / leg_difference_m)
+        support = (load[..., None] * feet).sum(axis=1) / load.sum(axis=1)[:, None]
+        up = weight @ (center - support)
+        up = up / np.linalg.norm(up)
+    return up
+
+
 def up_of_held_camera(
     up: Float[ndarray, "3"],
     right_w: Float[ndarray, "T 3"],
@@ -47,13 +106,13 @@ def up_of_held_camera(
     roll_error: float = 0.05,
     rolled: float = 0.35,
 ) -> Float[ndarray, "3"]:
-    """World-up as bodies stand, mended by how cameras are held: level, so that a picture's rows lie across up.
+    """World-up as bodies say, mended by how cameras are held: level, so that a picture's rows lie across up.
 
     Runners lean and dancers bend, the same way throughout a clip; seen from the side that is all roll, which the camera
     knows better. One clip is one piece of evidence, of either kind, however many frames it has.
 
     Args:
-        up: the way bodies stand, a unit vector, axes of the camera's world.
+        up: what the bodies say, a unit vector, axes of the camera's world.
         right_w: the camera's x axis in each frame, same axes.
         body_error: how far bodies lean, radians.
         roll_error: how far a camera is off level, radians.

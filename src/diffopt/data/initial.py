@@ -15,7 +15,7 @@ from torch import Tensor
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel
 from diffopt.body.skeleton import JOINT_INDEX
-from diffopt.data.gravity import floor_height, rotation_to_up, up_from_bodies, up_from_planted_feet, up_of_held_camera
+from diffopt.data.gravity import floor_height, rotation_to_up, up_from_bodies, up_from_planted_feet
 from diffopt.data.observation import Observation
 from diffopt.data.strides import expected_velocity
 from diffopt.data.trajectory import FEET_DECIDE, SIGHT_DECIDES, RootPath, solve_root_path
@@ -138,9 +138,8 @@ def _first_alignment(
     """Rotation from the camera's world to one with y up, by given gravity, else by standing bodies and held cameras."""
     if observation.gravity_w is not None:
         return rotation_to_up(-observation.gravity_w.astype(np.float64))
-    feet = relative[:, [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]].mean(axis=1)
-    standing = up_from_bodies(relative[:, JOINT_INDEX["neck"]] - feet, valid.astype(np.float64))
-    return rotation_to_up(up_of_held_camera(standing, observation.rotation_w2c[:, 0].astype(np.float64)))
+    right_w = observation.rotation_w2c[:, 0].astype(np.float64)
+    return rotation_to_up(up_from_bodies(relative[:, :24], valid.astype(np.float64), right_w))
 
 
 def _root_path(

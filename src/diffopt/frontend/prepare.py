@@ -14,8 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel, load_body
-from diffopt.body.skeleton import JOINT_INDEX
-from diffopt.data.gravity import up_from_bodies, up_of_held_camera
+from diffopt.data.gravity import up_from_bodies
 from diffopt.data.height import resize
 from diffopt.data.observation import Observation
 from diffopt.frontend.blazepose import BlazePose
@@ -149,10 +148,8 @@ def _ground_under(
     betas = torch.as_tensor(initial.betas)
     landmarks_c = body.landmarks(motion.body_pose, motion.global_orient, motion.transl, betas).double().numpy()
     rotation = camera.rotation_w2c.astype(np.float64)
-    feet = landmarks_c[:, [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]].mean(axis=1)
-    standing_c = landmarks_c[:, JOINT_INDEX["neck"]] - feet
-    standing_w = up_from_bodies(np.einsum("tji,tj->ti", rotation, standing_c), frame_valid.astype(np.float64))
-    up_w = up_of_held_camera(standing_w, rotation[:, 0])
+    joints_w = np.einsum("tji,tkj->tki", rotation, landmarks_c[:, :24] - landmarks_c[:, :1])
+    up_w = up_from_bodies(joints_w, frame_valid.astype(np.float64), rotation[:, 0])
     # From the skin of heel and toe down to the ground.
     down_c = -(rotation @ up_w)[:, None] * body.sole_heights(betas).double().numpy()[:, None]
     return find_ground(
