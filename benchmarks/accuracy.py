@@ -32,9 +32,8 @@ from diffopt.data.performance import chain, perform
 from diffopt.data.synthetic import simulate_observation
 from diffopt.evaluation.truth import TruthScore
 from diffopt.export.atomic import partial_file
-from diffopt.fitting.run import fit_sequence
+from diffopt.fitting.run import fit_sequence, prior_for
 from diffopt.prior.mocap import MotionClip, read_motions
-from diffopt.prior.prior import load_prior
 
 TRAVELS_M = 0.1
 """A camera that strays less than this from the middle of its path has no scale to find."""
@@ -81,7 +80,7 @@ def measure(job: tuple[dict[str, Any], Path, Observation, int]) -> None:
         record.update(score(*compose(observation, row["composition"])))
     else:
         config = configuration(row)
-        prior = load_prior(config.prior.path)
+        prior = prior_for(config.fit, config.prior.path)
         with tempfile.TemporaryDirectory() as work:
             fitted = fit_sequence(
                 observation, body, prior, config.fit, config.guidance, config.logging, seed, "cpu", Path(work),

@@ -25,7 +25,6 @@ from diffopt.exchange import body_of
 from diffopt.fitting.report import to_result
 from diffopt.fitting.run import Fitted, fit_sequence
 from diffopt.frontend.prepare import prepare
-from diffopt.prior.prior import load_prior
 from diffopt.result import Result, refuse_to_destroy
 from diffopt.show.pictures import show
 
@@ -63,10 +62,7 @@ def fit(
     body = load_body(config.body.model)
     observation = observed or _timed(seconds, "front end", lambda: _observe(config, body, work))
     _check_body(observation, body)
-    needs_prior = any(
-        update.losses.diffusion > 0 for stage in config.fit.stages.values() for update in stage.updates.values()
-    )
-    prior = load_prior(config.prior.path) if needs_prior else None
+    prior = prior_for(config.fit, config.prior.path)
     truth = TruthScore(observation, body) if observation.has_truth else None
     fitted = fit_sequence(
         observation,

@@ -23,11 +23,11 @@ from diffopt.evaluation.metrics import frame_errors
 from diffopt.evaluation.sequences import Sequence, body_of, read_sequence
 from diffopt.evaluation.truth import track
 from diffopt.fitting.options import FitOptions, LoggingOptions
-from diffopt.fitting.run import fit_sequence
+from diffopt.fitting.run import fit_sequence, prior_for
 from diffopt.geometry.cameras import Cameras
 from diffopt.losses.guidance import Guidance
 from diffopt.motion.motion import Motion, turn_world
-from diffopt.prior.prior import MotionPrior, load_prior
+from diffopt.prior.prior import MotionPrior
 
 SECONDS = "seconds_per_100_frames"
 TRUE_CAMERA = "the true one"
@@ -162,10 +162,7 @@ def _estimate(clip: Clip, observation: Observation, body: BodyModel) -> Estimate
     observation = with_known_height(observation, body)
     assert clip.recipe is not None
     recipe = clip.recipe
-    needs_prior = any(
-        update.losses.diffusion > 0 for stage in recipe.fit.stages.values() for update in stage.updates.values()
-    )
-    prior = load_prior(recipe.prior) if needs_prior else None
+    prior = prior_for(recipe.fit, recipe.prior)
     if clip.kind == "initial":
         path_prior = prior if isinstance(prior, MotionPrior) else None
         state = initial_state(observation, body, observed_bodies(observation), path_prior)

@@ -30,7 +30,7 @@ from diffopt.motion.correction import CameraCorrection
 from diffopt.motion.motion import Motion
 from diffopt.prior.interface import GuidingPrior
 from diffopt.prior.pose_prior import load_pose_prior
-from diffopt.prior.prior import MotionPrior
+from diffopt.prior.prior import MotionPrior, load_prior
 
 CURVE_POINTS = 100
 """Points kept of every loss curve."""
@@ -53,6 +53,16 @@ class Fitted:
     curves: dict[str, dict[str, list[list[float]]]]
     seconds: float
     """Of this run alone, without what was done before a resume."""
+
+
+def prior_for(options: FitOptions, path: str | Path) -> GuidingPrior | None:
+    """The motion prior at `path` if any update of the recipe weighs its loss, else None.
+
+    Raises:
+        DiffoptError: the file is missing or not a prior.
+    """
+    updates = (update for stage in options.stages.values() for update in stage.updates.values())
+    return load_prior(path) if any(update.losses.diffusion > 0 for update in updates) else None
 
 
 def fit_sequence(
