@@ -26,7 +26,7 @@ from accuracy_table import write_tables
 from diffopt.body.model import load_body
 from diffopt.config import Config, load_config, to_yaml
 from diffopt.data.front_end_errors import DETECTORS
-from diffopt.data.height import stature
+from diffopt.data.height import stature, with_known_height
 from diffopt.data.observation import Observation
 from diffopt.data.performance import chain, perform
 from diffopt.data.synthetic import simulate_observation
@@ -60,7 +60,7 @@ def make_case(plan: dict[str, Any], clips: dict[str, MotionClip], family: str, s
         name=family,
     )
     if entry.get("height_known", False):
-        observation = replace(observation, height_m=float(stature(body, betas)))
+        observation = with_known_height(replace(observation, height_m=float(stature(body, betas))), body)
     return observation
 
 
@@ -112,19 +112,22 @@ def _extent(rotation_w2c: np.ndarray, translation_w2c: np.ndarray) -> float:
     return float(np.sqrt(np.square(centers - centers.mean(axis=0)).sum(axis=1).mean()))
 
 
-def main() -> None:
-    plan = yaml.safe_load(PLAN.read_text())
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mocap", nargs="+", type=Path, help="files or folders of motions that hold the plan's clips")
-    parser.add_argument("--rows", default=",".join(plan["rows"]))
-    parser.add_argument("--families", default=",".join(plan["families"]))
+    parser.add_argument("--plan", type=Path, default=PLAN, help="cases, levels and rows")
+    parser.add_argument("--rows", help="else all of the plan's")
+    parser.add_argument("--families", help="else all of the plan's that are no `extra`")
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--level", default="usual", choices=list(plan["levels"]))
+    parser.add_argument("--level", default="usual")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("out/accuracy"))
     parser.add_argument("--table", action="store_true", help="only print what is there already")
-    options = parser.parse_args()
-    rows, families = options.rows.split(","), options.families.split(",")
+    options = parser.parse_args(arguments)
+    plan = yaml.safe_load(options.plan.read_text())
+    rows = options.rows.split(",") if options.rows else list(plan["rows"])
+    usual = [name for name, entry in plan["families"].items() if not entry.get("extra")]
+    families = options.families.split(",") if options.families else usual
     seeds = [int(seed) for seed in options.seeds.split(",")]
     clips = {clip.name: clip for path in options.mocap for clip in read_motions(path)}
 
