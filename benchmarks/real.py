@@ -1,6 +1,6 @@
 """Real detections under moving cameras with multi-view truth: the initial estimate and the fit, side by side.
 
-    python benchmarks/real.py FOLDER [FOLDER ...] [--seeds 0,1,2]
+    python benchmarks/real.py FOLDER [FOLDER ...] [--seeds 0,1,2] [--cases PATTERN]
 
 A folder holds cases `pan_view*.npz` and `dolly_view*.npz`: `kp2d (T,23,3)`, the camera as SLAM would give it (`slam_R`,
 `slam_t`, first frame identity, no scale) and triangulated joints (`joints3d_world`). The initial body is fitted to the
@@ -51,7 +51,7 @@ def read_case(path: Path) -> tuple[Observation, np.ndarray]:
         keypoint_set="coco23",
         keypoints_px=keypoints.astype(np.float32),
         confidence=confidence.astype(np.float32),
-        frame_valid=(confidence > 0.3).sum(axis=1) >= 6,
+        frame_valid=_seen(confidence),
         body_model="free",
         body_pose=initial.body_pose,
         global_orient_c=initial.global_orient_c,
@@ -76,8 +76,9 @@ def _as_blazepose(keypoints: np.ndarray, confidence: np.ndarray) -> CleanTrack:
     for row, name in enumerate(KEYPOINT_SETS["blazepose33"]):
         if name in names:
             points[:, row], trust[:, row] = keypoints[:, names[name]], confidence[:, names[name]]
-    low, high = np.nanmin(keypoints, axis=1), np.nanmax(keypoints, axis=1)
-    valid = (confidence > 0.3).sum(axis=1) >= 6
+    valid = _seen(confidence)
+    low, high = (np.full((len(keypoints), 2), np.nan) for _ in range(2))
+    low[valid], high[valid] = np.nanmin(keypoints[valid], axis=1), np.nanmax(keypoints[valid], axis=1)
     return CleanTrack(
         keypoints_px=points,
         confidence=trust,
@@ -89,6 +90,11 @@ def _as_blazepose(keypoints: np.ndarray, confidence: np.ndarray) -> CleanTrack:
         swapped_frames=0,
         rejected_keypoints=0,
     )
+
+
+def _seen(confidence: np.ndarray) -> np.ndarray:
+    """Frames with enough of the person to count, (T,)."""
+    return (confidence > 0.3).sum(axis=1) >= 6
 
 
 def _standing(frames: int) -> np.ndarray:
@@ -130,13 +136,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--cases", default="*_view[0-9].npz", help="pattern of the cases' file names")
     options = parser.parse_args()
     torch.set_num_threads(1)
     config = load_config(None, ["logging.wandb=disabled"])
     body, prior = load_body(), load_prior(config.prior.path)
     print("| case | seed | " + " | ".join(f"{name} mm, before > after" for name in ("G-MPJPE", "MPJPE", "root drift")))
     print("|---|---|---|---|---|")
-    for path in sorted(path for folder in options.folders for path in folder.glob("*_view[0-9].npz")):
+    for path in sorted(path for folder in options.folders for path in folder.glob(options.cases)):
         observation, truth = read_case(path)
         for seed in map(int, options.seeds.split(",")):
             with tempfile.TemporaryDirectory() as work:
