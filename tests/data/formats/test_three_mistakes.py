@@ -235,7 +235,8 @@ def test_the_table_has_every_format_and_a_case_for_every_cell():
 
 
 @pytest.mark.parametrize(
-    ("cell", "case"), [(cell, case) for cell, cases in CASES.items() for case in cases], ids=lambda one: str(one)[:30]
+    ("cell", "case"),
+    [pytest.param(cell, case, id=case.__name__) for cell, cases in CASES.items() for case in cases],
 )
 def test_the_mistake_is_refused_in_the_words_of_the_table(cell, case, scene, body, tmp_path):
     world = seen_from_first_camera(scene) if case in OF_FIRST_CAMERA else scene
