@@ -23,7 +23,7 @@ from diffopt.errors import DiffoptError
 from diffopt.evaluation.truth import TruthScore
 from diffopt.exchange import body_of
 from diffopt.fitting.report import to_result
-from diffopt.fitting.run import Fitted, fit_sequence
+from diffopt.fitting.run import Fitted, fit_sequence, prior_for
 from diffopt.frontend.prepare import prepare
 from diffopt.result import Result, refuse_to_destroy
 from diffopt.show.pictures import show
