@@ -21,7 +21,7 @@ from diffopt.data.gravity import (
 )
 from diffopt.data.initial import initial_state, observed_bodies
 from diffopt.data.synthetic import simulate_observation, synthetic_walk
-from diffopt.data.trajectory import Evidence, solve_root_path
+from diffopt.data.trajectory import FEET_DECIDE, MIN_TRAVEL_M, Evidence, solve_root_path
 from diffopt.evaluation.truth import TruthScore
 
 
@@ -178,3 +178,20 @@ def test_given_gravity_and_metric_scale_are_kept(body, clean_walk):
     before = told.rotation_w2c[3] @ (down / np.linalg.norm(down))
     after = -state.cameras.rotation_w2c[3, :, 1].numpy()
     assert np.abs(before - after).max() < 1e-5
+
+
+def test_a_camera_never_travels_backwards_whatever_the_legs_say():
+    frames, fps = 40, 20.0
+    ahead = np.linspace(0, 1, frames)[:, None] * np.array([0.0, 0.0, 1.0])
+    seen = np.tile([0.0, 0.0, 4.0], (frames, 1))  # a follower keeps the distance
+    legs = -2.0 * ahead  # legs that were estimated to walk the other way
+    path = solve_root_path(
+        seen, seen / 4, np.full(frames, 4.0), 3 * ahead, -legs[:, None], np.ones(frames, bool), fps, True, FEET_DECIDE
+    )
+    assert path.scale == pytest.approx(MIN_TRAVEL_M / 3)
+    # The path is the best one for that scale: the same as for a camera that is known to travel so far.
+    known = solve_root_path(
+        seen, seen / 4, np.full(frames, 4.0), MIN_TRAVEL_M * ahead, -legs[:, None], np.ones(frames, bool), fps, False,
+        FEET_DECIDE,
+    )  # fmt: skip
+    assert np.allclose(path.root, known.root, atol=1e-6)

@@ -43,6 +43,9 @@ class Evidence:
     """A foot point this far above the lowest one is half as likely to be down."""
 
 
+MIN_TRAVEL_M = 0.05
+"""A camera that SLAM saw travel went at least this far from where it began. Legs that are hardly seen to move, from
+behind or in slow motion, can make its scale come out below nought: a world seen in a mirror."""
 FEET_DECIDE = Evidence()
 """Where the camera's scale is sought: the legs are all there is to find it by."""
 SIGHT_DECIDES = Evidence(along_m=0.06, planted_m_s=1.0, expected_m_s=1.0)
@@ -120,7 +123,7 @@ def solve_root_path(
         matrix: Sparse = scipy.sparse.vstack([sight_rows, feet_rows, inertia_rows], format="csc")
         values = np.concatenate([sight_values, feet_values, np.zeros(inertia_rows.shape[0])])
         normal = (matrix.T @ matrix + 1e-9 * scipy.sparse.identity(matrix.shape[1])).tocsc()
-        unknowns = _solve(normal, matrix.T @ values)
+        unknowns = _solve_forward(normal, matrix.T @ values, find_scale)
         root = unknowns[:-1].reshape(num_frames, 3)
         slip = np.linalg.norm((root[1:] - root[:-1])[:, None] - steps, axis=-1) * fps
         # Cauchy weights: a foot that would have to slide is taken for a swinging one.
@@ -132,6 +135,16 @@ def solve_root_path(
         spread = float(np.sqrt(_solve(normal, unit)[-1]))
         scale, error = float(unknowns[-1]) / extent, spread / max(abs(float(unknowns[-1])), 1e-9)
     return RootPath(root, scale, error, np.concatenate([planted, planted[-1:]]))
+
+
+def _solve_forward(normal: Sparse, values: Float[ndarray, "N"], find_scale: bool) -> Float[ndarray, "N"]:
+    """The solution in which the camera does not travel backwards: its scale is held where it would fall too low."""
+    unknowns = _solve(normal, values)
+    if not find_scale or unknowns[-1] >= MIN_TRAVEL_M:
+        return unknowns
+    column = np.asarray(normal[:-1, [-1]].todense())[:, 0]
+    path = _solve(normal[:-1, :-1], values[:-1] - MIN_TRAVEL_M * column)
+    return np.append(path, MIN_TRAVEL_M)
 
 
 def _solve(normal: Sparse, values: Float[ndarray, "N"]) -> Float[ndarray, "N"]:
