@@ -15,6 +15,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from diffopt.body.model import BodyModel
+from diffopt.data.height import stature
 from diffopt.data.virtual_camera import FilmedCameras, correlated_noise
 from diffopt.geometry.cameras import to_camera
 from diffopt.motion.motion import Motion
@@ -156,7 +157,7 @@ def estimate_body(
     slow = correlated_noise(random, frames, 1, correlation_frames)[:, 0]
     fast = torch.from_numpy(random.standard_normal(frames))
     log_depth = errors.depth_bias * random.standard_normal() + errors.depth_drift * slow + errors.depth_jitter * fast
-    depth_ratio = torch.exp(log_depth) * focal_ratio * _height(body, estimated_betas) / _height(body, betas)
+    depth_ratio = torch.exp(log_depth) * focal_ratio * float(stature(body, estimated_betas) / stature(body, betas))
 
     rest, estimated_rest = body.skeleton(betas)[0].double(), body.skeleton(estimated_betas)[0].double()
     pelvis = motion.transl.double() + rest
@@ -170,11 +171,6 @@ def estimate_body(
         (motion.body_pose.double() @ joints)[held], (orient_c @ root)[held], (estimated_c - estimated_rest)[held]
     )
     return BodyEstimate(estimate, estimated_betas)
-
-
-def _height(body: BodyModel, betas: Float[Tensor, "10"]) -> float:
-    vertical = body.rest_vertices(betas)[:, 1]
-    return float(vertical.max() - vertical.min())
 
 
 def estimate_camera(
