@@ -10,6 +10,7 @@ from smplx.utils import Struct
 from diffopt.body.arrays import BodyArrays
 from diffopt.body.free import read_free_body
 from diffopt.body.model import BodyModel, load_body
+from diffopt.body.skeleton import PARENTS, forward_kinematics
 
 # smplx wants a vertex for each joint that it appends; which ones does not matter here.
 _APPENDED = ["nose", "reye", "leye", "rear", "lear", "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel"]
@@ -96,3 +97,18 @@ def test_rest_pose_stands_at_the_skeleton():
     assert torch.allclose(joints, body.rest_joints(betas), atol=1e-6)
     assert torch.allclose(body.skeleton(betas)[0], joints[0], atol=1e-6)
     assert 1.5 < float(body.rest_vertices(betas)[:, 1].max() - body.rest_vertices(betas)[:, 1].min()) < 1.9
+
+
+@pytest.mark.parametrize("joints", [22, 24])
+def test_joints_are_posed_as_one_by_one(joints):
+    generator = torch.Generator().manual_seed(1)
+    rotations = roma.random_rotmat(size=(2, 5, joints), dtype=torch.float64, generator=generator)
+    offsets = torch.randn(2, 1, joints, 3, generator=generator, dtype=torch.float64)
+
+    world, positions = forward_kinematics(rotations, offsets)
+
+    for joint in range(1, joints):
+        parent = PARENTS[joint]
+        there = positions[:, :, parent] + (world[:, :, parent] @ offsets[:, :, joint, :, None])[..., 0]
+        torch.testing.assert_close(positions[:, :, joint], there)
+        torch.testing.assert_close(world[:, :, joint], world[:, :, parent] @ rotations[:, :, joint])

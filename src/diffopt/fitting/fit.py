@@ -76,6 +76,7 @@ class SequenceFit(pl.LightningModule):
         # Frozen networks are no part of the fit: not moved by its optimizer, not stored in its checkpoints.
         self._frozen = {"body": body.requires_grad_(False), "prior": prior and prior.requires_grad_(False)}
         self._frozen["pose_network"] = pose_network and pose_network.requires_grad_(False)
+        self._sole_heights: Tensor | None = None
         self.stage = next(iter(options.stages))
         self.progress = 0.0
         self.update = Update()
@@ -107,7 +108,7 @@ class SequenceFit(pl.LightningModule):
             {"name": "motion", "params": list(self.field.parameters()), "full_lr": stage.motion_lr},
             {"name": "camera", "params": self.correction.free_parameters(), "full_lr": stage.camera_lr},
         ]
-        return torch.optim.Adam([group | {"lr": group["full_lr"]} for group in groups if group["params"]])
+        return torch.optim.Adam([group | {"lr": group["full_lr"]} for group in groups if group["params"]], fused=True)
 
     def take_turn(self, update: Update, progress: float) -> None:
         """Who moves in the next step, under which losses.
@@ -142,7 +143,14 @@ class SequenceFit(pl.LightningModule):
             scale_px=self.options.reprojection_scale * batch.person_px,
             progress=self.progress,
             generator=generator,
+            sole_heights=self._soles(batch.betas),
+            guided=self.update.losses.diffusion > 0,
         )
+
+    def _soles(self, betas: Float[Tensor, "10"]) -> Float[Tensor, "4"]:
+        if self._sole_heights is None:
+            self._sole_heights = self.body.sole_heights(betas)
+        return self._sole_heights
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor | None:
         objective = self.objective(batch, self.global_step)

@@ -54,21 +54,48 @@ class Objective:
     progress: float
     """How far the stage is, 0 to 1."""
     generator: torch.Generator
+    sole_heights: Float[Tensor, "4"]
+    """Of the body's `FOOT_POINTS` over the ground that they stand on, metres."""
+    guided: bool
+    """Whether `diffusion` will be asked for: the field is then read once for the pixels and the prior together."""
+
+    @property
+    def _guiding_prior(self) -> GuidingPrior:
+        if self.prior is None:
+            raise ValueError("A loss `diffusion` needs a prior; set `prior.path` or the loss's weight to 0.")
+        return self.prior
+
+    @cached_property
+    def _prior_phases(self) -> Float[Tensor, "B N"]:
+        phases = prior_phases(self.batch.duration_s, self._guiding_prior, self.guidance.windows, self.generator)
+        return phases.to(self.batch.trust)
+
+    @cached_property
+    def _read(self) -> Motion:
+        """The field at the frames of the window, then at the prior's phases if they are asked for."""
+        frames = torch.linspace(0, 1, self.batch.num_frames, device=self.batch.trust.device)[self.window]
+        return self.field(torch.cat([frames, self._prior_phases.flatten()]) if self.guided else frames)
+
+    @cached_property
+    def _read_landmarks(self) -> Float[Tensor, "M 47 3"]:
+        motion = self._read
+        return self.body.landmarks(motion.body_pose, motion.global_orient, motion.transl, self.batch.betas)
+
+    @property
+    def _num_frames(self) -> int:
+        return self.window.stop - self.window.start
 
     @cached_property
     def motion(self) -> Motion:
-        phase = torch.linspace(0, 1, self.batch.num_frames, device=self.batch.trust.device)
-        return self.field(phase[self.window])
+        return self._read[: self._num_frames]
 
-    @cached_property
+    @property
     def landmarks(self) -> Float[Tensor, "N 47 3"]:
-        motion = self.motion
-        return self.body.landmarks(motion.body_pose, motion.global_orient, motion.transl, self.batch.betas)
+        return self._read_landmarks[: self._num_frames]
 
     @cached_property
     def initial(self) -> Motion:
-        initial = self.start.motion
-        return Motion(initial.body_pose[self.window], initial.global_orient[self.window], initial.transl[self.window])
+        return self.start.motion[self.window]
 
     @property
     def warmup(self) -> Float[Tensor, ""]:
@@ -104,7 +131,7 @@ class Objective:
     @property
     def floor(self) -> Float[Tensor, ""]:
         skin = torch.zeros(len(FOOT_POINTS), 3, device=self.landmarks.device)
-        skin[:, 1] = self.body.sole_heights(self.batch.betas)
+        skin[:, 1] = self.sole_heights
         return floor_loss(self.landmarks[:, FOOT_POINTS] - skin, self.batch.fps)
 
     @property
@@ -122,17 +149,11 @@ class Objective:
     @property
     def diffusion(self) -> Float[Tensor, ""]:
         """L_Diff on windows of the field, read at the prior's own rate wherever they fall between the frames."""
-        if self.prior is None:
-            raise ValueError("A loss `diffusion` needs a prior; set `prior.path` or the loss's weight to 0.")
-        phases = prior_phases(self.batch.duration_s, self.prior, self.guidance.windows, self.generator)
-        windows, frames = phases.shape
-        motion = self.field(phases.flatten().to(self.batch.trust))
-        joints = self.body.joints(motion.body_pose, motion.global_orient, motion.transl, self.batch.betas)
-        features = self.prior.features(
-            motion.body_rotations().unflatten(0, (windows, frames)),
-            joints[:, :BODY_JOINTS].unflatten(0, (windows, frames)),
-        )
-        return guidance_loss(self.prior, self.guidance, features, self.progress, self.generator)
+        prior, shape = self._guiding_prior, self._prior_phases.shape
+        rotations = self._read[self._num_frames :].body_rotations()
+        joints = self._read_landmarks[self._num_frames :, :BODY_JOINTS]
+        features = prior.features(rotations.unflatten(0, shape), joints.unflatten(0, shape))
+        return guidance_loss(prior, self.guidance, features, self.progress, self.generator)
 
 
 def prior_phases(
@@ -145,13 +166,13 @@ def prior_phases(
     Args:
         duration_s: length of the clip, seconds.
         prior: gives its rate and its longest window.
-        windows: B; 1 if the clip fits into one window.
+        windows: B; 1 if one window shows most of the clip.
         generator: source of randomness.
     """
     # One frame more than features: velocities are differences.
     frames = min(prior.window + 1, int(duration_s * prior.fps) + 1)
     slack = duration_s - (frames - 1) / prior.fps
-    count = windows if duration_s * prior.fps > prior.window + 1 else 1
+    count = windows if slack > 0.5 * prior.window / prior.fps else 1
     starts = slack * torch.rand(count, generator=generator)
     times = starts[:, None] + torch.arange(frames) / prior.fps
     return (times / duration_s).clamp(0, 1)

@@ -37,6 +37,9 @@ class Motion:
         """The motion on another device."""
         return Motion(self.body_pose.to(device), self.global_orient.to(device), self.transl.to(device))
 
+    def __getitem__(self, frames: slice) -> "Motion":
+        return Motion(self.body_pose[frames], self.global_orient[frames], self.transl[frames])
+
     def __len__(self) -> int:
         return len(self.transl)
 

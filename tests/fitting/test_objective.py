@@ -1,0 +1,44 @@
+"""One reading of the field serves the pixels and the prior."""
+
+import pytest
+import torch
+
+from diffopt.data.initial import initial_state, observed_bodies
+from diffopt.fitting.batch import sequence_batch
+from diffopt.fitting.fit import SequenceFit
+from diffopt.fitting.objective import prior_phases
+from diffopt.fitting.options import LossWeights, Update
+
+
+@pytest.fixture
+def objective_under(walk, body, small_prior, short_recipe):
+    observed = observed_bodies(walk)
+    fit = SequenceFit(
+        lambda bodies: initial_state(walk, body, bodies), observed, walk.fps, body, small_prior, short_recipe.fit,
+        short_recipe.guidance, trust="estimated", seed=0, pose_network=None,
+    )  # fmt: skip
+    batch = sequence_batch(walk, short_recipe.fit.min_confidence)
+
+    def make(weights: LossWeights):
+        fit.take_turn(Update(motion=True, losses=weights), 0.5)
+        return fit.objective(batch, step=3)
+
+    return make
+
+
+def test_frames_are_the_same_with_and_without_the_prior(objective_under):
+    alone, guided = objective_under(LossWeights()), objective_under(LossWeights(diffusion=1.0))
+
+    for name in ("warmup", "reprojection", "foot_sliding", "floor", "acceleration"):
+        torch.testing.assert_close(getattr(guided, name), getattr(alone, name), msg=name)
+    assert guided.diffusion.requires_grad
+
+
+def test_a_clip_that_one_window_shows_gets_one(small_prior):
+    window_s = small_prior.window / small_prior.fps
+    generator = torch.Generator().manual_seed(0)
+
+    assert len(prior_phases(1.2 * window_s, small_prior, 3, generator)) == 1
+    long = prior_phases(4 * window_s, small_prior, 3, generator)
+    assert long.shape == (3, small_prior.window + 1)
+    torch.testing.assert_close(long.diff(dim=1), torch.full((3, small_prior.window), 1 / (80 * window_s)))
