@@ -51,6 +51,22 @@ def test_all_have_the_same_camera_in_the_same_world(together):
     np.testing.assert_allclose(seen_moved, seen, atol=2e-4)
 
 
+def test_convert_writes_one_of_them_or_all(slahmr, tmp_path, capsys):
+    one, both = tmp_path / "one.npz", tmp_path / "clip.npz"
+
+    assert main(["convert", str(slahmr), "--from", "slahmr", "--person", "1", "--out", str(one)]) == 0
+    assert main(["convert", str(slahmr), "--all", "--out", str(both)]) == 0
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip_0.npz", "clip_1.npz", "one.npz"]
+    chosen, first, second = (Observation.load(tmp_path / name) for name in ("one.npz", "clip_0.npz", "clip_1.npz"))
+    np.testing.assert_array_equal(chosen.transl_c, second.transl_c)
+    assert np.linalg.norm(second.transl_c - first.transl_c, axis=1) == pytest.approx(0.5, abs=1e-3)
+    assert main(["convert", str(slahmr), "--from", "wham", "--out", str(tmp_path / "o.npz")]) == 2
+    assert main(["convert", str(slahmr), "--person", "7", "--out", str(tmp_path / "o.npz")]) == 2
+    told = capsys.readouterr().err
+    assert "not laid out as wham writes it" in told and "no person '7'; found" in told
+
+
 def test_a_camera_that_is_held_keeps_the_body_on_its_pixels(slahmr, together):
     body = load_body()
     observation = read_all(slahmr, body=body)["1"]
