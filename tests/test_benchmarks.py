@@ -1,5 +1,6 @@
-"""The accuracy benchmark on a small pack of its own: from clips to a table, and on from where it stopped."""
+"""The accuracy benchmark on a small pack of its own, on from where it stopped; the files that the others write."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,9 @@ import yaml
 
 from diffopt.body.model import load_body
 from diffopt.body.skeleton import BODY_JOINTS
+from diffopt.data.formats import read
+from diffopt.data.front_end_errors import DETECTORS
+from diffopt.data.synthetic import simulate_observation
 from diffopt.data.walk import synthetic_walk
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "accuracy.py"
@@ -86,3 +90,21 @@ def test_smoothing_keeps_rotations_rotations():
 
     still = np.tile(roma.rotvec_to_rotmat(torch.tensor([0.3, 0.2, 0.1])).reshape(1, 9).numpy(), (20, 1))
     assert np.allclose(_one_euro(still, 30.0), still)
+
+
+@pytest.mark.parametrize(
+    ("seed", "strength", "expected"), [(0, 0.0, 0.03), (1, 1.0, 0.1), (5, 1.0, 0.1), (47, 1.0, 0.1)]
+)
+def test_the_simulated_tools_files_are_read_however_imprecise_the_tools(seed, strength, expected, tmp_path):
+    sys.path.insert(0, str(SCRIPT.parent))
+    from emdb_layout import write_front_end
+
+    body = load_body()
+    walk = synthetic_walk(body, 60, 30.0, seed=0)
+    seen = simulate_observation(body, *walk, fps=30.0, camera="follow", seed=seed, errors=DETECTORS.scaled(strength))
+    write_front_end(tmp_path, "walk", seen, body)
+
+    notes = json.loads(read([tmp_path / "walk" / name for name in ("demo_phalp.pkl", "vitpose.pt")]).provenance)
+
+    assert len(notes["check"]) == 2 and max(notes["check"].values()) < expected
+    assert ("imprecise" in notes) == (strength == 1)

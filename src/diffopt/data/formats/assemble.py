@@ -106,8 +106,7 @@ def observation_of(
         placed = place(person.body, person.frames, model)
     if old is not None:
         placed = through_lens(placed, _rows(old, person.frames, len(person.frames)), at_frames(new, placed.frames))
-    errors = check_all(sources, source, person, placed, new, model, settings, rotation_w2c, translation_w2c)
-    notes["check"] = errors or "no 2D in the files to check against"
+    check_all(sources, source, person, placed, new, model, settings, rotation_w2c, translation_w2c, notes)
 
     camera = _camera(given, source, person, placed, sources, model, num_frames, notes)
     filled, seen = fill(placed, num_frames)

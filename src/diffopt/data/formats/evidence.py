@@ -10,9 +10,10 @@ from numpy import ndarray
 
 from diffopt.body.keypoints import keypoint_regressor
 from diffopt.body.model import BodyModel
-from diffopt.data.formats.check import MAX_FRAMES, MAX_FRAMES_OF_MESH, View, check, few, landmarks_in_image, match
+from diffopt.data.formats.check import check, tolerance
 from diffopt.data.formats.parts import Contents, Detections, Lens, Person
 from diffopt.data.formats.place import Placed
+from diffopt.data.formats.view import MAX_FRAMES, MAX_FRAMES_OF_MESH, View, few, landmarks_in_image, match
 from diffopt.errors import DiffoptError
 
 PROJECTED_CONFIDENCE = 0.5
@@ -53,8 +54,9 @@ def check_all(
     settings: Settings,
     rotation_w2c: Float[ndarray, "N 3 3"] | None,
     translation_w2c: Float[ndarray, "N 3"] | None,
-) -> dict[str, float]:
-    """The body against the file's own points or boxes, and against every file of detections."""
+    notes: dict[str, Any],
+) -> None:
+    """The body against the file's own points or boxes, and against every file of detections; notes what was found."""
     targets: list[tuple[str, str, ndarray | None, Detections | None]] = []
     if person.keypoints is not None:
         targets.append((source.path, "the file's own keypoints", person.boxes_px, person.keypoints))
@@ -69,7 +71,7 @@ def check_all(
             boxes = _boxes_of(person.frames, one.contents.boxes_of_tracks)
             if boxes is not None:
                 targets.append((source.path, f"the boxes of {Path(one.path).name}", boxes, None))
-    found = {}
+    found, imprecise = {}, []
     for where, what, boxes, detections in targets:
         near = np.arange(len(placed.frames))
         if detections is not None:
@@ -93,7 +95,11 @@ def check_all(
             translation_w2c=None if translation_w2c is None else translation_w2c[rows],
         )
         found[what] = round(check(view, model, where, what), 4)
-    return found
+        if found[what] > tolerance(view):
+            imprecise.append(f"{what} ({found[what]:.0%} of the person's size away)")
+    notes["check"] = found or "no 2D in the files to check against"
+    if imprecise:
+        notes["imprecise"] = f"the body is far from {', '.join(imprecise)}, but no other convention fits"
 
 
 def _boxes_of(frames: ndarray, tracks: tuple[tuple[ndarray, ndarray], ...]) -> ndarray | None:

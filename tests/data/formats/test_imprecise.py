@@ -1,0 +1,54 @@
+"""A tool that is imprecise is not a file with a wrong convention: read, and noted; the two together are refused."""
+
+import json
+
+import pytest
+import torch
+
+from diffopt.data.formats import read
+from diffopt.errors import DiffoptError
+from tests.data.formats import layouts
+from tests.data.formats.layouts import SMPL_PELVIS
+from tests.data.formats.test_importers import dump_joblib, dump_torch
+
+
+def estimated(scene, depth_ratio):
+    """PHALP's file of an estimator that finds everyone further away, so too small in the image."""
+    content = layouts.phalp(scene)
+    for entry in content.values():
+        pelvis = entry["camera"][0] + SMPL_PELVIS
+        entry["camera"][0] = pelvis * [1, 1, depth_ratio] - SMPL_PELVIS
+    return content
+
+
+def vitpose(scene, tmp_path):
+    return dump_torch(tmp_path / "vitpose.pt", torch.from_numpy(scene.keypoints()).float())
+
+
+def test_a_body_that_is_too_far_away_is_read_and_noted(tmp_path, scene):
+    observation = read(dump_joblib(tmp_path / "demo.pkl", estimated(scene, 1.22)))
+
+    notes = json.loads(observation.provenance)
+    assert 0.06 < notes["check"]["the file's own boxes"] < 0.10
+    assert "the file's own boxes (7% of the person's size away)" in notes["imprecise"]
+
+
+def test_a_body_that_falls_on_its_2d_is_not_called_imprecise(tmp_path, scene):
+    observation = read([dump_joblib(tmp_path / "demo.pkl", estimated(scene, 1.05)), vitpose(scene, tmp_path)])
+
+    assert "imprecise" not in json.loads(observation.provenance)
+
+
+def test_a_body_that_is_far_off_is_refused_though_no_convention_fits(tmp_path, scene):
+    with pytest.raises(DiffoptError, match=r"at most 10% is expected of an imprecise tool.*No other convention fits"):
+        read(dump_joblib(tmp_path / "demo.pkl", estimated(scene, 1.6)))
+
+
+@pytest.mark.parametrize("depth_ratio", [0.87, 1.13])
+def test_an_imprecise_tools_wrong_convention_is_named_all_the_same(tmp_path, scene, depth_ratio):
+    content = estimated(scene, depth_ratio)
+    for entry in content.values():
+        entry["camera"][0] = entry["camera"][0] + SMPL_PELVIS
+
+    with pytest.raises(DiffoptError, match="with another convention: root position instead of transl"):
+        read([dump_joblib(tmp_path / "demo.pkl", content), vitpose(scene, tmp_path)])
