@@ -15,6 +15,7 @@ from diffopt.data.gravity import (
     floor_height,
     rotation_to_up,
     up_from_balance,
+    up_from_contacts,
     up_from_planted_feet,
     up_from_posture,
     up_of_held_camera,
@@ -70,6 +71,20 @@ def test_nobody_falls_over_so_a_bow_does_not_tilt_the_world(body):
     assert np.degrees(np.arccos(found @ expected)) < 3
     posture = up_from_posture(balanced[:, JOINT_INDEX["neck"]] - balanced[:, [7, 8]].mean(axis=1), np.ones(1))
     assert np.degrees(np.arccos(posture[1])) > 8
+
+
+def test_feet_in_the_air_carry_nobody():
+    """A runner above a planted foot in one frame, in flight far ahead of both feet in the next."""
+    joints, feet = np.zeros((2, 24, 3)), np.zeros((2, 4, 3))
+    joints[..., 1] = 1.0
+    joints[1, :, 2] = 2.0
+    planted = np.array([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+
+    up = up_from_contacts(joints, feet, planted)
+
+    assert np.degrees(np.arccos(up[1])) < 0.01
+    astray = up_from_contacts(joints, feet, np.ones((2, 4)))
+    assert np.degrees(np.arccos(astray[1])) > 40
 
 
 def test_a_level_camera_uprights_a_runner_who_leans_but_not_one_who_leans_away():

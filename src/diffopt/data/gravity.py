@@ -99,6 +99,27 @@ def up_from_balance(
     return up
 
 
+def up_from_contacts(
+    joints: Float[ndarray, "T 24 3"], feet: Float[ndarray, "T F 3"], planted: Float[ndarray, "T F"]
+) -> Float[ndarray, "3"]:
+    """World-up as in `up_from_balance`, once it is known when which point of a foot is down.
+
+    A runner's lower foot trails behind while nothing carries: only what is planted is support.
+
+    Args:
+        joints: relative to any point of the body, axes of the camera's world, metres.
+        feet: points of the soles, likewise.
+        planted: how far each point is down, 0 to 1.
+
+    Returns:
+        Unit vector.
+    """
+    carrying = planted + 1e-6
+    support = (carrying[..., None] * feet).sum(axis=1) / carrying.sum(axis=1)[:, None]
+    up = carrying.max(axis=1) @ (center_of_mass(joints) - support)
+    return up / np.linalg.norm(up)
+
+
 def up_of_held_camera(
     up: Float[ndarray, "3"],
     right_w: Float[ndarray, "T 3"],

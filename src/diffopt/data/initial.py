@@ -4,7 +4,7 @@ The initial bodies are given in the camera frame and the camera in a world of it
 without scale. Here both are brought into one world (DESIGN, section 3: gravity, scale, x_init).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -15,7 +15,14 @@ from torch import Tensor
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel
 from diffopt.body.skeleton import JOINT_INDEX
-from diffopt.data.gravity import floor_height, rotation_to_up, up_from_bodies, up_from_planted_feet
+from diffopt.data.gravity import (
+    floor_height,
+    rotation_to_up,
+    up_from_bodies,
+    up_from_contacts,
+    up_from_planted_feet,
+    up_of_held_camera,
+)
 from diffopt.data.observation import Observation
 from diffopt.data.strides import expected_velocity
 from diffopt.data.trajectory import FEET_DECIDE, SIGHT_DECIDES, RootPath, solve_root_path
@@ -95,9 +102,12 @@ def initial_state(
     path = path_in(align)
     tilt_deg = 0.0
     if observation.gravity_w is None:
-        up = _up_from_path(align, relative, path, observation.fps)
-        tilt_deg = float(np.degrees(np.arccos(np.clip(up[1], -1, 1))))
-        align = rotation_to_up(up) @ align
+        # The path tells which feet carry, and where they stood; both say more of what is up.
+        first_up = align[1]
+        turn = _turn_by_contacts(align, relative, path, rotation[:, 0])
+        align, path = turn @ align, replace(path, root=path.root @ turn.T)
+        align = rotation_to_up(_up_from_path(align, relative, path, observation.fps)) @ align
+        tilt_deg = float(np.degrees(np.arccos(np.clip(align[1] @ first_up, -1, 1))))
         path = path_in(align)
 
     soles = body.sole_heights(betas).double().numpy()
@@ -165,6 +175,17 @@ def _root_path(
         evidence=FEET_DECIDE if find_scale else SIGHT_DECIDES,
         velocity=None if velocity is None else velocity.double().numpy(),
     )
+
+
+def _turn_by_contacts(
+    align: Float[ndarray, "3 3"],
+    relative: Float[ndarray, "T K 3"],
+    path: RootPath,
+    right: Float[ndarray, "T 3"],
+) -> Float[ndarray, "3 3"]:
+    points = relative @ align.T
+    up = up_from_contacts(points[:, :24], points[:, FOOT_POINTS], path.planted)
+    return rotation_to_up(up_of_held_camera(up, right @ align.T))
 
 
 def _up_from_path(
