@@ -55,10 +55,15 @@ def make_case(plan: dict[str, Any], clips: dict[str, MotionClip], family: str, s
         *perform(clip, body, betas),
         fps=clip.fps,
         camera=entry["cameras"][seed % len(entry["cameras"])],
-        errors=DETECTORS.scaled(plan["levels"][level]),
+        errors=replace(DETECTORS.scaled(plan["levels"][level]), **entry.get("errors", {})),
         seed=seed,
         name=family,
     )
+    if entry.get("no_camera", False):
+        standing = np.eye(3, dtype=np.float32)[None].repeat(observation.num_frames, axis=0)
+        observation = replace(
+            observation, rotation_w2c=standing, translation_w2c=np.zeros_like(observation.translation_w2c)
+        )
     if entry.get("height_known", False):
         observation = with_known_height(replace(observation, height_m=float(stature(body, betas))), body)
     return observation

@@ -242,6 +242,7 @@ def _check(config: Config) -> None:
     choices = {
         "device": (config.device, ("auto", "cpu", "cuda")),
         "fit.field.kind": (config.fit.field.kind, ("field", "free")),
+        "fit.path": (config.fit.path, ("prior", "feet")),
         "logging.wandb": (config.logging.wandb, ("offline", "online", "disabled")),
     }
     for key, (value, allowed) in choices.items():

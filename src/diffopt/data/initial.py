@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel
-from diffopt.body.skeleton import JOINT_INDEX
+from diffopt.body.skeleton import BODY_JOINTS, JOINT_INDEX
 from diffopt.data.gravity import (
     floor_height,
     rotation_to_up,
@@ -23,11 +23,13 @@ from diffopt.data.gravity import (
     up_from_planted_feet,
     up_of_held_camera,
 )
+from diffopt.data.lost_camera import contradicted, lost_steps, pieces, turned_on
 from diffopt.data.observation import Observation
 from diffopt.data.strides import expected_velocity
 from diffopt.data.trajectory import FEET_DECIDE, SIGHT_DECIDES, RootPath, solve_root_path
 from diffopt.geometry.cameras import Cameras
 from diffopt.motion.motion import Motion
+from diffopt.prior.kinematics import kinematic_velocity
 from diffopt.prior.prior import MotionPrior
 
 CONTACT_S = 0.3
@@ -78,48 +80,59 @@ def initial_state(
     """
     betas = torch.as_tensor(observation.betas).float()
     landmarks_c = body.landmarks(body_c.body_pose, body_c.global_orient, body_c.transl, betas).double().numpy()
-    rotation = observation.rotation_w2c.astype(np.float64)
-    translation = observation.translation_w2c.astype(np.float64)
-    valid = observation.frame_valid
+    given = observation.rotation_w2c.astype(np.float64)
     # The given world with its origin at the first camera: SLAM's convention, whatever the file's.
-    centers = -np.einsum("tji,tj->ti", rotation, translation)
-    centers = centers - centers[0]
-
-    pelvis_c = landmarks_c[:, JOINT_INDEX["pelvis"]]
-    relative = np.einsum("tji,tkj->tki", rotation, landmarks_c - pelvis_c[:, None])
-    seen = np.einsum("tji,tj->ti", rotation, pelvis_c)
+    given_centers = -np.einsum("tji,tj->ti", given, observation.translation_w2c.astype(np.float64))
+    given_centers = given_centers - given_centers[0]
+    estimated = observation.camera_trust == "estimated"
+    lost = lost_steps(given_centers) & estimated
+    rotation, centers = turned_on(given, given_centers, lost)
     travels = observation.camera_trust != "static" and float(np.linalg.norm(centers, axis=-1).max()) > 1e-6
-    find_scale = travels and observation.camera_scale == "unknown"
-    align = _first_alignment(observation, relative, valid)
+    pelvis_c = landmarks_c[:, JOINT_INDEX["pelvis"]]
+    sight = _Sight(
+        relative=np.einsum("tji,tkj->tki", rotation, landmarks_c - pelvis_c[:, None]),
+        seen=np.einsum("tji,tj->ti", rotation, pelvis_c),
+        centers=centers,
+        piece=pieces(lost),
+        valid=observation.frame_valid,
+        fps=observation.fps,
+        find_scale=travels and observation.camera_scale == "unknown",
+    )
 
-    def path_in(align: Float[ndarray, "3 3"]) -> RootPath:
-        velocity = None
-        if prior is not None:
-            rotations_w = _place(body_c, body, betas, rotation @ align.T, seen).body_rotations()
-            velocity = expected_velocity(prior, rotations_w, body.skeleton(betas), observation.fps)
-        return _root_path(align, relative, seen, centers, valid, observation.fps, find_scale, velocity)
+    def velocity_in(align: Float[ndarray, "3 3"]) -> Float[ndarray, "S 3"] | None:
+        if prior is None:
+            return None
+        rotations_w = _place(body_c, body, betas, rotation @ align.T, sight.seen).body_rotations()
+        expected = expected_velocity(prior, rotations_w, body.skeleton(betas), observation.fps)
+        return None if expected is None else expected.double().numpy()
 
-    path = path_in(align)
+    align = _first_alignment(observation, sight.relative, sight.valid)
+    velocity = velocity_in(align)
+    if estimated and not travels and np.allclose(given, given[0], atol=1e-6):
+        walked = sight.velocity_of_legs(align) if velocity is None else velocity
+        if contradicted(walked, sight.seen @ align.T, sight.fps):
+            sight = replace(sight, piece=np.arange(len(given)))
+    path = _root_path(sight, align, velocity)
     tilt_deg = 0.0
     if observation.gravity_w is None:
         # The path tells which feet carry, and where they stood; both say more of what is up.
         first_up = align[1]
-        turn = _turn_by_contacts(align, relative, path, rotation[:, 0])
+        turn = _turn_by_contacts(sight, align, path, rotation[:, 0])
         align, path = turn @ align, replace(path, root=path.root @ turn.T)
-        align = rotation_to_up(_up_from_path(align, relative, path, observation.fps)) @ align
+        align = rotation_to_up(_up_from_path(sight, align, path)) @ align
         tilt_deg = float(np.degrees(np.arccos(np.clip(align[1] @ first_up, -1, 1))))
-        path = path_in(align)
+        path = _root_path(sight, align, velocity_in(align))
 
     soles = body.sole_heights(betas).double().numpy()
-    feet_heights = ((relative @ align.T)[:, FOOT_POINTS] + path.root[:, None])[..., 1] - soles
+    feet_heights = (sight.feet(align) + path.root[:, None])[..., 1] - soles
     floor = floor_height(feet_heights.ravel(), path.planted.ravel())
     lift = np.array([0.0, -floor, 0.0])
-    root = path.root + lift
-    centers_w = path.scale * centers @ align.T + lift
-    rotation_w = rotation @ align.T
+    centers_w = path.scale * centers @ align.T + path.camera_shift + lift
+    rotation_w, given_w = rotation @ align.T, given @ align.T
+    composed = np.einsum("tji,tj->ti", given_w, pelvis_c) + path.scale * given_centers @ align.T + lift
     return InitialState(
-        motion=_place(body_c, body, betas, rotation_w, root),
-        composed=_place(body_c, body, betas, rotation_w, seen @ align.T + centers_w),
+        motion=_place(body_c, body, betas, rotation_w, path.root + lift),
+        composed=_place(body_c, body, betas, given_w, composed),
         cameras=Cameras(
             rotation_w2c=_tensor(rotation_w),
             translation_w2c=_tensor(-np.einsum("tij,tj->ti", rotation_w, centers_w)),
@@ -127,15 +140,42 @@ def initial_state(
             center_px=_tensor(observation.center_px),
         ),
         betas=betas,
-        trust=_tensor(valid),
-        scale_known=not find_scale,
+        trust=_tensor(sight.valid),
+        scale_known=not sight.find_scale,
         findings={
             "camera_scale": path.scale,
             "camera_scale_log_error": path.scale_error,
+            "camera_lost_share": float(np.diff(sight.piece).mean()) if len(given) > 1 else 0.0,
             "gravity_correction_deg": tilt_deg,
             "camera_height_m": float(centers_w[0, 1]),
         },
     )
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """What the camera saw, in the axes of its own world; metres."""
+
+    relative: Float[ndarray, "T K 3"]
+    """The body's landmarks from its pelvis."""
+    seen: Float[ndarray, "T 3"]
+    """The pelvis from the camera."""
+    centers: Float[ndarray, "T 3"]
+    """The camera from the first one, in its own unit."""
+    piece: Int[ndarray, "T"]
+    """Which piece of the camera's path a frame belongs to."""
+    valid: Bool[ndarray, "T"]
+    fps: float
+    find_scale: bool
+
+    def feet(self, align: Float[ndarray, "3 3"]) -> Float[ndarray, "T F 3"]:
+        """Points of the soles from the pelvis, axes of the aligned world."""
+        return self.relative[:, FOOT_POINTS] @ align.T
+
+    def velocity_of_legs(self, align: Float[ndarray, "3 3"]) -> Float[ndarray, "S 3"]:
+        """The root's velocity as planted feet alone tell it, metres per second."""
+        relative = torch.from_numpy(self.relative[:, :BODY_JOINTS] @ align.T)
+        return kinematic_velocity(relative, self.fps).numpy()
 
 
 def _tensor(values: ndarray) -> Tensor:
@@ -152,47 +192,36 @@ def _first_alignment(
     return rotation_to_up(up_from_bodies(relative[:, :24], valid.astype(np.float64), right_w))
 
 
-def _root_path(
-    align: Float[ndarray, "3 3"],
-    relative: Float[ndarray, "T K 3"],
-    seen: Float[ndarray, "T 3"],
-    centers: Float[ndarray, "T 3"],
-    valid: ndarray,
-    fps: float,
-    find_scale: bool,
-    velocity: Float[Tensor, "S 3"] | None,
-) -> RootPath:
-    depth = np.linalg.norm(seen, axis=-1)
+def _root_path(sight: _Sight, align: Float[ndarray, "3 3"], velocity: Float[ndarray, "S 3"] | None) -> RootPath:
+    depth = np.linalg.norm(sight.seen, axis=-1)
+    seen_w = sight.seen @ align.T
     return solve_root_path(
-        seen_w=seen @ align.T,
-        sight_w=seen @ align.T / np.maximum(depth, 1e-6)[:, None],
+        seen_w=seen_w,
+        sight_w=seen_w / np.maximum(depth, 1e-6)[:, None],
         depth_m=depth,
-        centers=centers @ align.T,
-        feet=(relative @ align.T)[:, FOOT_POINTS],
-        valid=valid,
-        fps=fps,
-        find_scale=find_scale,
-        evidence=FEET_DECIDE if find_scale else SIGHT_DECIDES,
-        velocity=None if velocity is None else velocity.double().numpy(),
+        centers=sight.centers @ align.T,
+        feet=sight.feet(align),
+        valid=sight.valid,
+        fps=sight.fps,
+        find_scale=sight.find_scale,
+        evidence=FEET_DECIDE if sight.find_scale or sight.piece[-1] > 0 else SIGHT_DECIDES,
+        velocity=velocity,
+        piece=sight.piece,
     )
 
 
 def _turn_by_contacts(
-    align: Float[ndarray, "3 3"],
-    relative: Float[ndarray, "T K 3"],
-    path: RootPath,
-    right: Float[ndarray, "T 3"],
+    sight: _Sight, align: Float[ndarray, "3 3"], path: RootPath, right: Float[ndarray, "T 3"]
 ) -> Float[ndarray, "3 3"]:
-    points = relative @ align.T
-    up = up_from_contacts(points[:, :24], points[:, FOOT_POINTS], path.planted)
+    up = up_from_contacts(sight.relative[:, :24] @ align.T, sight.feet(align), path.planted)
     return rotation_to_up(up_of_held_camera(up, right @ align.T))
 
 
-def _up_from_path(
-    align: Float[ndarray, "3 3"], relative: Float[ndarray, "T K 3"], path: RootPath, fps: float
-) -> Float[ndarray, "3"]:
-    points = (relative @ align.T)[:, FOOT_POINTS] + path.root[:, None]
-    return up_from_planted_feet(points.reshape(-1, 3), path.planted.ravel(), samples_per_contact=2 * fps * CONTACT_S)
+def _up_from_path(sight: _Sight, align: Float[ndarray, "3 3"], path: RootPath) -> Float[ndarray, "3"]:
+    points = sight.feet(align) + path.root[:, None]
+    return up_from_planted_feet(
+        points.reshape(-1, 3), path.planted.ravel(), samples_per_contact=2 * sight.fps * CONTACT_S
+    )
 
 
 def _place(

@@ -8,6 +8,8 @@ Three kinds of evidence, all linear in the path x_t and in the scale s of the ca
   hand, what it expects of the legs (`strides`), which knows of flight as well;
 * inertia: bodies do not jerk.
 
+Where the camera was lost (`lost_camera`), its path is in pieces, and where each stands is unknown too.
+
 Which foot is down is not known, so the feet's evidence is reweighted until it agrees with itself.
 """
 
@@ -17,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 Sparse: TypeAlias = Any
@@ -65,6 +67,8 @@ class RootPath:
     """Standard deviation of ln(scale) according to the evidence; 0 where it was not estimated."""
     planted: Float[ndarray, "T F"]
     """How far each foot point is taken to be down, 0 to 1."""
+    camera_shift: Float[ndarray, "T 3"]
+    """What is to be added to the scaled camera centres, metres: where each piece of the camera's path stands."""
 
 
 def solve_root_path(
@@ -78,6 +82,7 @@ def solve_root_path(
     find_scale: bool,
     evidence: Evidence,
     velocity: Float[ndarray, "S 3"] | None = None,
+    piece: Int[ndarray, "T"] | None = None,
     iterations: int = 15,
 ) -> RootPath:
     """Find the root's path, and the scale of the camera's travel if it is not known.
@@ -93,16 +98,19 @@ def solve_root_path(
         find_scale: whether the unit of `centers` is unknown; they must then not all be one point.
         evidence: how far each kind of evidence is trusted.
         velocity: what a prior expects of the root between frames, metres per second; it then speaks for the feet.
+        piece: which piece of the camera's path a frame belongs to, from 0 on; None if it is whole.
         iterations: reweightings.
 
     Returns:
-        Path, scale and which feet are down.
+        Path, scale, which feet are down, and where the pieces of the camera's path stand.
     """
     num_frames = len(seen_w)
+    piece = np.zeros(num_frames, dtype=int) if piece is None else piece
+    num_places = 3 * num_frames + 3 * int(piece[-1])
     # In units of the whole travel the scale is a number of order one, like the other unknowns.
     extent = float(np.linalg.norm(centers, axis=-1).max()) if find_scale else 1.0
     travel = centers / extent
-    sight_rows, sight_values = _sight_equations(seen_w, sight_w, depth_m, travel, valid, find_scale, evidence)
+    sight_rows, sight_values = _sight_equations(seen_w, sight_w, depth_m, travel, valid, find_scale, evidence, piece)
     inertia_rows = _inertia_rows(num_frames, fps, evidence)
     lowest = feet[..., 1].min(axis=1, keepdims=True)
     down = 1.0 / (1.0 + ((feet[..., 1] - lowest) / evidence.foot_height_m) ** 2)
@@ -112,7 +120,7 @@ def solve_root_path(
     # A path that the feet did not make themselves leaves even those that stand some speed.
     tolerance = 2 * evidence.planted_m_s if velocity is None else 2 * evidence.expected_m_s
     planted = step_down
-    unknowns = np.zeros(3 * num_frames + 1)
+    unknowns = np.zeros(num_places + 1)
     normal: Sparse = None
     for _ in range(iterations):
         if velocity is None:
@@ -120,21 +128,24 @@ def solve_root_path(
         else:
             feet_rows = _differences(num_frames, 1) * (fps / evidence.expected_m_s)
             feet_values = velocity.reshape(-1) / evidence.expected_m_s
-        matrix: Sparse = scipy.sparse.vstack([sight_rows, feet_rows, inertia_rows], format="csc")
+        path_rows: Sparse = scipy.sparse.vstack([feet_rows, inertia_rows])
+        path_rows.resize(path_rows.shape[0], num_places + 1)
+        matrix: Sparse = scipy.sparse.vstack([sight_rows, path_rows], format="csc")
         values = np.concatenate([sight_values, feet_values, np.zeros(inertia_rows.shape[0])])
         normal = (matrix.T @ matrix + 1e-9 * scipy.sparse.identity(matrix.shape[1])).tocsc()
         unknowns = _solve_forward(normal, matrix.T @ values, find_scale)
-        root = unknowns[:-1].reshape(num_frames, 3)
+        root = unknowns[: 3 * num_frames].reshape(num_frames, 3)
         slip = np.linalg.norm((root[1:] - root[:-1])[:, None] - steps, axis=-1) * fps
         # Cauchy weights: a foot that would have to slide is taken for a swinging one.
         planted = step_down / (1.0 + (slip / tolerance) ** 2)
     scale, error = 1.0, 0.0
     if find_scale:
-        unit = np.zeros(3 * num_frames + 1)
+        unit = np.zeros(num_places + 1)
         unit[-1] = 1.0
         spread = float(np.sqrt(_solve(normal, unit)[-1]))
         scale, error = float(unknowns[-1]) / extent, spread / max(abs(float(unknowns[-1])), 1e-9)
-    return RootPath(root, scale, error, np.concatenate([planted, planted[-1:]]))
+    shifts = np.concatenate([np.zeros((1, 3)), unknowns[3 * num_frames : -1].reshape(-1, 3)])
+    return RootPath(root, scale, error, np.concatenate([planted, planted[-1:]]), shifts[piece])
 
 
 def _solve_forward(normal: Sparse, values: Float[ndarray, "N"], find_scale: bool) -> Float[ndarray, "N"]:
@@ -159,40 +170,36 @@ def _sight_equations(
     valid: Bool[ndarray, "T"],
     find_scale: bool,
     evidence: Evidence,
+    piece: Int[ndarray, "T"],
 ) -> tuple[Sparse, Float[ndarray, "N"]]:
-    """x_t - s c_t = a_t, weighted across and along the line of sight."""
-    num_frames = len(seen_w)
+    """x_t - s c_t - b_piece(t) = a_t, weighted across and along the line of sight; of the first piece b is zero."""
     along = sight_w[:, :, None] * sight_w[:, None, :]
     across = np.eye(3) - along
     far = np.maximum(depth_m, 0.5) / evidence.reference_depth_m
     weight = across / (evidence.across_m * far)[:, None, None] + along / (evidence.along_m * far)[:, None, None]
     weight = weight * valid[:, None, None]
     path: Sparse = scipy.sparse.block_diag(list(weight), format="csr")
+    of_piece: Sparse = scipy.sparse.kron(
+        scipy.sparse.csr_matrix((piece[:, None] == np.arange(1, piece[-1] + 1)).astype(float)), np.eye(3)
+    )
     turned = np.einsum("tij,tj->ti", weight, travel).reshape(-1, 1)
     known = np.einsum("tij,tj->ti", weight, seen_w).reshape(-1)
-    if find_scale:
-        return _columns(path, scipy.sparse.csr_matrix(-turned)), known
-    empty: Sparse = scipy.sparse.csr_matrix((3 * num_frames, 1))
-    return _columns(path, empty), known + turned[:, 0]
+    scale = -turned if find_scale else 0 * turned
+    rows: Sparse = scipy.sparse.hstack([path, -path @ of_piece, scipy.sparse.csr_matrix(scale)]).tocsr()
+    return rows, known if find_scale else known + turned[:, 0]
 
 
 def _differences(num_frames: int, order: int) -> Sparse:
-    """Finite differences of a path (3T numbers and the scale), per axis."""
+    """Finite differences of a path, per axis."""
     stencil = {1: [-1.0, 1.0], 2: [1.0, -2.0, 1.0]}[order]
     one: Sparse = scipy.sparse.diags_array(stencil, offsets=range(order + 1), shape=(num_frames - order, num_frames))  # type: ignore[call-overload]
     rows: Sparse = scipy.sparse.kron(one, scipy.sparse.identity(3))
-    return _columns(rows, scipy.sparse.csr_matrix((rows.shape[0], 1)))
-
-
-def _columns(path: Sparse, scale: Sparse) -> Sparse:
-    """Coefficients of the 3T numbers of the path, then that of the scale."""
-    joined: Sparse = scipy.sparse.hstack([path, scale])
-    return joined.tocsr()
+    return rows.tocsr()
 
 
 def _inertia_rows(num_frames: int, fps: float, evidence: Evidence) -> Sparse:
     if num_frames < 3:
-        return scipy.sparse.csr_matrix((0, 3 * num_frames + 1))
+        return scipy.sparse.csr_matrix((0, 3 * num_frames))
     return _differences(num_frames, 2) * (fps**2 / evidence.acceleration_m_s2)
 
 

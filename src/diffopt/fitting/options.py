@@ -90,6 +90,9 @@ class FitOptions:
     """Residual that costs half the ceiling of L_2D, as a share of the person's height in the image."""
     min_confidence: float = 0.3
     """Keypoints trusted less than this are left out."""
+    path: str = "prior"
+    """What tells the initial path of the legs: `prior` (the path that the motion prior expects) or `feet` (planted feet
+    alone)."""
     pose_prior: str = "default"
     """What a weight of `pose_prior` asks: `default` (shipped), or the path of another one, VPoser's folder say."""
     field: FieldOptions = dataclasses.field(default_factory=FieldOptions)

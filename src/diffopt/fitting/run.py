@@ -101,7 +101,7 @@ def fit_sequence(
     data = SequenceDataModule(observation, options.min_confidence, steps=sum(lengths.values()))
     observed = observed_bodies(observation)
     # Only our own prior says what path belongs to a pose sequence.
-    path_prior = prior if isinstance(prior, MotionPrior) else None
+    path_prior = prior if options.path == "prior" and isinstance(prior, MotionPrior) else None
     state = initial_state(observation, body, observed, path_prior)
     fit = SequenceFit(
         lambda bodies_c: initial_state(observation, body, bodies_c.to("cpu"), path_prior),
