@@ -22,7 +22,7 @@ from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.prior import smpl_features
 from diffopt.prior.augment import Windows, gather
 from diffopt.prior.corruption import correlated_noise
-from diffopt.prior.draw import draw, motion_from_features, quiet_denoise
+from diffopt.prior.draw import draw, motion_from_features
 from diffopt.prior.kinematics import TOES, hold_still, kinematic_velocity, lock_feet, planted_foot, stance_toe
 from diffopt.prior.mocap import AVERAGE_OFFSETS, MotionClip, pose, read_motions
 from diffopt.prior.prior import MotionPrior, load_prior
@@ -184,18 +184,18 @@ def denoising_table(prior: MotionPrior, trial: Trial) -> None:
     print(
         "\nDenoising, both blocks at one level\n\n| level | alpha | "
         + " | ".join(smpl_features.SLICES)
-        + " | all | all, quietened | no network |"
+        + " | all | linear estimate alone | alpha times the input |"
     )
     print("|" + "---|" * (len(smpl_features.SLICES) + 5))
     for level in (20, 100, 300, 500, 700, 900):
         levels = torch.full((len(clean),), level)
         noisy = prior.schedule.add_noise(clean, torch.randn(clean.shape, generator=generator), levels)
         error = prior.denoise(noisy, levels, levels) - clean
-        quiet = quiet_denoise(prior)(noisy, levels) - clean
-        alpha = prior.schedule.alpha[level]
+        alpha, sigma = prior.schedule.alpha[level], prior.schedule.sigma[level]
+        linear = prior.denoiser.linear(noisy, alpha.expand(clean[:, 0].shape), sigma.expand(clean[:, 0].shape)) - clean
         trivial = (alpha * noisy - clean).square().mean().sqrt()
         cells = [error[..., block].square().mean().sqrt().item() for block in smpl_features.SLICES.values()]
-        cells += [each.square().mean().sqrt().item() for each in (error, quiet)]
+        cells += [each.square().mean().sqrt().item() for each in (error, linear)]
         print(f"| {level} | {alpha:.2f} | " + " | ".join(f"{cell:.2f}" for cell in cells) + f" | {trivial:.2f} |")
 
 

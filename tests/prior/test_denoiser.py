@@ -8,7 +8,7 @@ SIZE = DenoiserSize(width=32, depth=2, heads=2)
 
 def denoiser(seed: int = 0) -> FactoredDenoiser:
     torch.manual_seed(seed)
-    network = FactoredDenoiser(10, 4, NoiseSchedule.cosine(50), SIZE)
+    network = FactoredDenoiser(10, 4, NoiseSchedule.cosine(50), SIZE, 16)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return network.eval()
@@ -19,7 +19,7 @@ def levels(*values: int) -> torch.Tensor:
 
 
 def test_untrained_it_returns_the_kept_part_of_each_block():
-    network = FactoredDenoiser(10, 4, NoiseSchedule.cosine(50), SIZE)
+    network = FactoredDenoiser(10, 4, NoiseSchedule.cosine(50), SIZE, 16)
     features = torch.randn(2, 7, 10)
 
     clean = network(features, levels(5, 30), levels(40, 0))

@@ -92,7 +92,7 @@ def test_what_is_no_prior_is_refused(prior, tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "other")
     with pytest.raises(DiffoptError, match="holds no motion prior"):
         load_prior(tmp_path / "other")
-    facts = {"schema": "diffopt/prior/1", "size": {"width": 32, "depth": 1, "heads": 2}, "num_steps": 50, "window": 16}
+    facts = {"schema": "diffopt/prior/2", "size": {"width": 32, "depth": 1, "heads": 2}, "num_steps": 50, "window": 16}
     save_file({"mean": torch.zeros(3)}, tmp_path / "short", metadata={"diffopt": json.dumps(facts)})
     with pytest.raises(DiffoptError, match="written for other features"):
         load_prior(tmp_path / "short")

@@ -91,3 +91,6 @@ def test_a_run_that_stopped_goes_on_and_writes_weights(config):
     assert not torch.equal(half.denoiser.enter.weight, weights.denoiser.enter.weight)
     torch.testing.assert_close(half.mean, weights.mean)
     assert weights.scale[ARTICULATION].min() > 0
+    # What is known without training: how the windows' features vary.
+    assert weights.denoiser.linear.power[0].mean() > 5 * weights.denoiser.linear.power[-1].mean()
+    torch.testing.assert_close(half.denoiser.linear.power, weights.denoiser.linear.power)

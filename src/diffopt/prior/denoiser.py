@@ -4,6 +4,7 @@ Two noise levels, one for the root block and one for the articulation: with both
 with a clean articulation and a noisy root it says what path belongs to a pose sequence.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from diffopt.prior.linear_estimate import LinearEstimate
 from diffopt.prior.schedule import NoiseSchedule
 
 LEVEL_CHANNELS = 64
@@ -30,21 +32,25 @@ class DenoiserSize:
 class FactoredDenoiser(nn.Module):
     """Transformer over frames with rotary (relative) positions, so that any number of frames will do.
 
-    Its output is added to alpha times its input, per block: almost clean features pass unchanged, whatever their size,
-    and the network only learns what to mend.
+    Its output is added to the best linear estimate: almost clean features pass unchanged, whatever their size, and the
+    network only learns what no linear filter can mend.
 
     Args:
         feature_size: D; the first `root_size` features are the root block, the rest the articulation.
         root_size: size of the root block.
         schedule: noise levels that `forward` is called with.
         size: width and depth.
+        window: frames of the windows that its linear part learns from.
     """
 
-    def __init__(self, feature_size: int, root_size: int, schedule: NoiseSchedule, size: DenoiserSize) -> None:
+    def __init__(
+        self, feature_size: int, root_size: int, schedule: NoiseSchedule, size: DenoiserSize, window: int
+    ) -> None:
         super().__init__()
         self.blocks = (root_size, feature_size - root_size)
         self.schedule = schedule
-        self.enter = nn.Linear(feature_size, size.width)
+        self.linear = LinearEstimate(self.blocks, window)
+        self.enter = nn.Linear(2 * feature_size, size.width)
         self.level = nn.Sequential(
             nn.Linear(2 * LEVEL_CHANNELS, size.width), nn.SiLU(), nn.Linear(size.width, size.width), nn.SiLU()
         )
@@ -74,14 +80,16 @@ class FactoredDenoiser(nn.Module):
         levels = torch.stack((root_level, articulation_level), dim=-1)
         if valid is not None:
             features = torch.where(valid[..., None], features, 0)
+        block_of = torch.arange(2, device=features.device).repeat_interleave(
+            torch.tensor(self.blocks, device=features.device), output_size=sum(self.blocks)
+        )
+        alpha, sigma = (values[levels][:, block_of] for values in (self.schedule.alpha, self.schedule.sigma))
+        estimate = self.linear(features, alpha, sigma)
         condition = self.level(level_embedding(levels / self.schedule.num_steps).flatten(-2))[:, None]
-        hidden = self.enter(features)
+        hidden = self.enter(torch.cat((features, estimate), dim=-1))
         for layer in self.layers:
             hidden = layer(hidden, condition, valid)
-        kept = self.schedule.alpha[levels].repeat_interleave(
-            torch.tensor(self.blocks, device=features.device), dim=-1, output_size=sum(self.blocks)
-        )
-        return kept[:, None] * features + self.leave(self.norm(hidden))
+        return estimate + self.leave(self.norm(hidden))
 
 
 class Layer(nn.Module):
@@ -112,10 +120,11 @@ class Layer(nn.Module):
         return hidden
 
     def attend(self, inside: Float[Tensor, "B T W"], valid: Bool[Tensor, "B T"] | None) -> Float[Tensor, "B T W"]:
-        query, key, value = self.queries(inside).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        three = self.queries(inside).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key = rotate_by_frame(three[:2])
         seen = None if valid is None else valid[:, None, None, :].expand(-1, 1, valid.shape[1], -1)
         attended = nn.functional.scaled_dot_product_attention(
-            rotate_by_frame(query), rotate_by_frame(key), value, seen, self.dropout if self.training else 0.0
+            query, key, three[2], seen, self.dropout if self.training else 0.0
         )
         return self.gather(attended.transpose(1, 2).flatten(-2))
 
@@ -132,11 +141,16 @@ def level_embedding(share: Float[Tensor, "*B"]) -> Float[Tensor, "*B C"]:
     return torch.cat((angle.sin(), angle.cos()), dim=-1)
 
 
-def rotate_by_frame(vectors: Float[Tensor, "B H T C"]) -> Float[Tensor, "B H T C"]:
+def rotate_by_frame(vectors: Float[Tensor, "*B T C"]) -> Float[Tensor, "*B T C"]:
     """Rotary positions (Su et al., 2021): turn pairs of channels by angles that grow with the frame."""
     half = vectors.shape[-1] // 2
-    frequencies = torch.exp(torch.linspace(0, -math.log(300), half, device=vectors.device))
-    angle = torch.arange(vectors.shape[-2], device=vectors.device)[:, None] * frequencies
-    cosine, sine = angle.cos().to(vectors), angle.sin().to(vectors)
+    cosine, sine = (table.to(vectors) for table in _rotary_tables(vectors.shape[-2], half))
     first, second = vectors[..., :half], vectors[..., half:]
     return torch.cat((first * cosine - second * sine, first * sine + second * cosine), dim=-1)
+
+
+@functools.lru_cache(maxsize=32)
+def _rotary_tables(frames: int, half: int) -> tuple[Float[Tensor, "T C"], Float[Tensor, "T C"]]:
+    frequencies = torch.exp(torch.linspace(0, -math.log(300), half))
+    angle = torch.arange(frames)[:, None] * frequencies
+    return angle.cos(), angle.sin()

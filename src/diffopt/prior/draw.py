@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import roma
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.prior.kinematics import lock_feet, planted_foot
 from diffopt.prior.mocap import pose
 from diffopt.prior.prior import MotionPrior
-from diffopt.prior.sampling import Denoise, sample_ddim
+from diffopt.prior.sampling import sample_ddim
 from diffopt.prior.smpl_features import (
     SLICES,
     TOE_HEIGHT,
@@ -22,7 +22,6 @@ from diffopt.prior.smpl_features import (
     root_height,
     root_velocity,
 )
-from diffopt.prior.spectrum import quieten
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,7 @@ def draw(
 ) -> DrawnMotions:
     """Motions from pure noise, by DDIM.
 
-    Every clean prediction is freed from what is faster than motion, and the path is the one on which the feet of the
-    drawn poses stand (`walked`): raw, these samples tremble and slide.
+    The path is the one on which the feet of the drawn poses stand (`walked`): raw, these samples slide.
 
     Args:
         prior: the prior.
@@ -65,19 +63,11 @@ def draw(
     if not 2 <= frames <= prior.window:
         raise ValueError(f"The prior knows windows of {prior.window} frames, not {frames}. Draw 2 to {prior.window}.")
     noise = torch.randn(count, frames, len(prior.mean), generator=generator).to(prior.mean)
-    features = prior.physical(sample_ddim(quiet_denoise(prior), prior.schedule.respaced(steps), noise))
+    drawn = sample_ddim(
+        lambda noised, level: prior.denoise(noised, level, level), prior.schedule.respaced(steps), noise
+    )
+    features = prior.physical(drawn)
     return walked(motion_from_features(features, prior.fps), features, prior.fps, offsets)
-
-
-def quiet_denoise(prior: MotionPrior) -> Denoise:
-    """The prior's prediction with both blocks at one level, freed from what is faster than motion."""
-
-    def denoise(noised: Float[Tensor, "B T D"], level: Int[Tensor, "B"]) -> Float[Tensor, "B T D"]:
-        # What the network does not take out of alpha times its input: alpha sigma epsilon, at the worst.
-        left = (prior.schedule.alpha[level[0]] * prior.schedule.sigma[level[0]]).square().item()
-        return quieten(prior.denoise(noised, level, level), left, prior.fps)
-
-    return denoise
 
 
 def walked(

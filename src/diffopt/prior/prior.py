@@ -22,7 +22,7 @@ from diffopt.prior.kinematics import hold_still, lock_feet, weighted_mean
 from diffopt.prior.mdm_prior import MdmPrior, load_mdm_prior
 from diffopt.prior.schedule import NoiseSchedule
 
-SCHEMA = "diffopt/prior/1"
+SCHEMA = "diffopt/prior/2"
 BELIEF_M_S, BELIEF_SECONDS = 0.12, 0.5
 """How much slower than the legs the network may say the root is, averaged over this time, before it is doubted."""
 SHIPPED = Path(__file__).parent / "assets" / "prior.safetensors"
@@ -64,7 +64,7 @@ class MotionPrior(GuidingPrior):
         self.description = description
         self.fps, self.window = description.fps, description.window
         self.schedule = NoiseSchedule.cosine(description.num_steps)
-        self.denoiser = FactoredDenoiser(size, self.root.stop, self.schedule, description.size)
+        self.denoiser = FactoredDenoiser(size, self.root.stop, self.schedule, description.size, self.window)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
 
@@ -176,7 +176,8 @@ class MotionPrior(GuidingPrior):
         header = {"schema": SCHEMA, **asdict(self.description)}
         partial = path.with_name(path.name + ".partial")
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        tensors |= {name: tensor.half() for name, tensor in tensors.items() if name.startswith("denoiser.")}
+        weights = dict(self.denoiser.named_parameters(prefix="denoiser"))
+        tensors |= {name: tensor.half() for name, tensor in tensors.items() if name in weights}
         save_file(tensors, partial, metadata={"diffopt": json.dumps(header)})
         # safetensors writes for the owner only; weights are read by whoever runs the package.
         partial.chmod(0o644)

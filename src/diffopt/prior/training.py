@@ -24,7 +24,7 @@ from diffopt.prior.prior import MotionPrior, PriorDescription
 from diffopt.prior.smpl_features import ARTICULATION, ROOT, SLICES, root_velocity
 from diffopt.prior.windows import Batch, MotionWindows, WindowRecipe, normalisation
 
-NORMALISATION_BATCHES = 30
+NORMALISATION_BATCHES = 60
 VALIDATION_SEED = 77
 VELOCITY_UNIT = 0.3
 """What an error of the root's velocity is measured in, m/s."""
@@ -185,6 +185,14 @@ class PriorFit(pl.LightningModule):
         return losses
 
 
+def learn_statistics(prior: MotionPrior, batches: list[Batch]) -> None:
+    """Set what a prior knows of motion without training: the features' means and scales, and how they vary in time."""
+    prior.mean, prior.scale = normalisation(batches)
+    whole = torch.cat([clean[valid.all(dim=1)] for clean, _, valid in batches if clean.shape[1] == prior.window])
+    if len(whole):  # else no clip fills a window, and every frequency stays as likely as every other
+        prior.denoiser.linear.learn(prior.normalised(whole))
+
+
 def path_error(prior: MotionPrior, batch: Batch) -> Tensor:
     """Mean error of the root's displacement over a window, metres, with the articulation given as it was seen."""
     clean, seen, valid = batch
@@ -213,7 +221,7 @@ def train(config: PriorTraining) -> Path:
     size = DenoiserSize(**asdict(config.network))
     prior = MotionPrior(PriorDescription(size, config.num_steps, recipe.longest, recipe.fps, config.trained_on))
     generator = torch.Generator().manual_seed(config.seed)
-    prior.mean, prior.scale = normalisation([windows.draw(generator) for _ in range(NORMALISATION_BATCHES)])
+    learn_statistics(prior, [windows.draw(generator) for _ in range(NORMALISATION_BATCHES)])
 
     loggers: list = [CSVLogger(out, name="curves")]
     if config.wandb:
