@@ -61,6 +61,8 @@ class Augmentation:
     slowest: float = 0.8
     fastest: float = 1.2
     """Speeds are drawn between these two, evenly in their logarithm."""
+    mirrored: float = 0.5
+    """Part of the windows in which left and right are exchanged."""
     stature: float = 0.07
     limb: float = 0.05
     """Relative change of the whole body, and of legs, trunk and arms apart."""
@@ -249,12 +251,12 @@ def augment(
     skeleton: Float[Tensor, "22 3"],
     generator: torch.Generator | None = None,
 ) -> Windows:
-    """Mirror half, recombine some, change bodies, rest poses and floors. Speed is drawn before, by `gather`.
+    """Mirror and recombine some, change bodies, rest poses and floors. Speed is drawn before, by `gather`.
 
     `skeleton` is that of the body which will be fitted, metres: windows go up to all of the way towards it.
     """
     batch = len(windows.root)
-    windows = mirror(windows, torch.rand(batch, generator=generator) < 0.5)
+    windows = mirror(windows, torch.rand(batch, generator=generator) < augmentation.mirrored)
     windows = recombine(windows, augmentation.recombined, generator)
     share = torch.rand(batch, generator=generator) * (torch.rand(batch, generator=generator) < augmentation.fitted_body)
     windows = approach_skeleton(windows, skeleton, share.sqrt())
