@@ -12,11 +12,10 @@ from numpy import ndarray
 
 from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.export.atomic import partial_file
-from diffopt.show.palette import CAMERA, FAINT, INK, LEFT, RIGHT, ROOT, TRUTH, WARNING
+from diffopt.show.palette import CAMERA, FAINT, INK, LEFT, RIGHT, ROOT, SERIES, TRUTH, WARNING
 from diffopt.show.scene import Scene
 
 _SIDES = {"left": LEFT, "right": RIGHT}
-_TERM_COLORS = (ROOT, CAMERA, LEFT, RIGHT, WARNING, "#56b4e9", INK)
 _TERM_LINES = ("-", "--", ":")
 """Past the last colour, the colours come again with another line."""
 _PLANTED_M_S = 0.25
@@ -58,7 +57,7 @@ def write_curves(path: Path, scene: Scene) -> Path:
             note = ""
         axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK)
         axes.set_title(note, loc="right", fontsize=10, color=TRUTH)
-        _tidy(axes)
+        tidy(axes)
     for axes in grid[:, 0]:
         _shade(axes, scene)
     with partial_file(path) as partial:
@@ -119,7 +118,7 @@ def _pose_correction(axes: Axes, scene: Scene, found: Mapping[str, Any]) -> str:
     beside.plot(scene.seconds, 100 * translation, color=CAMERA, lw=1.6)
     beside.set(ylim=(0, None))
     beside.set_ylabel("translation, cm", color=CAMERA)
-    _tidy(beside)
+    tidy(beside)
     return f"at most {np.nanmax(rotation):.2f}°, {100 * np.nanmax(translation):.1f} cm"
 
 
@@ -140,7 +139,7 @@ def _losses(axes: Axes, scene: Scene, found: Mapping[str, Any]) -> str:
     if not terms:
         raise KeyError("losses")
     styles = {
-        term: (_TERM_COLORS[number % len(_TERM_COLORS)], _TERM_LINES[number // len(_TERM_COLORS) % len(_TERM_LINES)])
+        term: (SERIES[number % len(SERIES)], _TERM_LINES[number // len(SERIES) % len(_TERM_LINES)])
         for number, term in enumerate(terms)
     }
     labelled: set[str] = set()
@@ -202,7 +201,8 @@ def _legend_above(axes: Axes) -> None:
     axes.legend(frameon=False, fontsize=9, ncols=2, loc="upper right", borderaxespad=0.2, handlelength=1.4)
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """Axes that stand back behind what they measure."""
     for name in ("top", "right"):
         axes.spines[name].set_visible(False)
     for name in ("left", "bottom"):

@@ -10,6 +10,8 @@ INK = "#20262c"
 FAINT = "#c9cfd4"
 BODY = "#9cc3f2"
 """The body's material, lit."""
+SERIES = (ROOT, CAMERA, LEFT, RIGHT, WARNING, "#56b4e9", INK)
+"""One after the other, for many curves of a kind that have no colour of their own."""
 
 
 def rgb(color: str) -> tuple[float, float, float]:

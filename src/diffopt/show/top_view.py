@@ -34,28 +34,28 @@ def write_top_view(path: Path, scene: Scene) -> Path:
         `path`.
     """
     result = scene.result
-    root, camera = _floor(scene.root), _floor(_centers(result.rotation_w2c, result.translation_w2c))
+    root, camera = on_floor(scene.root), on_floor(_centers(result.rotation_w2c, result.translation_w2c))
     everything = [root, camera]
     if scene.truth is not None:
-        everything += [_floor(scene.truth.joints[:, 0])]
-        everything += [] if scene.truth.camera is None else [_floor(scene.truth.camera)]
-    low, high = _limits(np.concatenate(everything))
+        everything += [on_floor(scene.truth.joints[:, 0])]
+        everything += [] if scene.truth.camera is None else [on_floor(scene.truth.camera)]
+    low, high = limits(np.concatenate(everything))
     height_in = _WIDTH_IN * (high - low)[1] / (high - low)[0]
     figure = Figure(figsize=(_WIDTH_IN, height_in + 1.1), layout="constrained")
     axes = figure.add_subplot()
     axes.set_aspect("equal", adjustable="box")
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-    _draw_squares(axes)
+    draw_squares(axes)
     _draw_sight(axes, scene, root, camera)
     if scene.truth is not None:
-        axes.plot(*_floor(scene.truth.joints[:, 0]).T, "--", color=TRUTH, lw=1.3, label="truth", zorder=4)
+        axes.plot(*on_floor(scene.truth.joints[:, 0]).T, "--", color=TRUTH, lw=1.3, label="truth", zorder=4)
         if scene.truth.camera is not None:
-            axes.plot(*_floor(scene.truth.camera).T, "--", color=TRUTH, lw=1.3, zorder=4)
-    _draw_path(axes, root, ROOT, f"person, {_length(root):.2f} m")
+            axes.plot(*on_floor(scene.truth.camera).T, "--", color=TRUTH, lw=1.3, zorder=4)
+    draw_path(axes, root, ROOT, f"person, {_length(root):.2f} m")
     moved = _length(camera)
-    _draw_path(axes, camera, CAMERA, f"camera, {moved:.2f} m" if moved > 0.01 else "camera, still")
-    _draw_seconds(axes, root, scene.seconds, ROOT)
-    _draw_scale_bar(axes)
+    draw_path(axes, camera, CAMERA, f"camera, {moved:.2f} m" if moved > 0.01 else "camera, still")
+    draw_seconds(axes, root, scene.seconds, ROOT)
+    draw_scale_bar(axes)
     handles, _ = axes.get_legend_handles_labels()
     for marker, name in (("o", "start"), ("s", "end")):
         handles += axes.plot([], [], marker, color=INK, ms=6, label=name)
@@ -70,15 +70,15 @@ def write_top_view(path: Path, scene: Scene) -> Path:
     return path
 
 
-def _limits(points: Float[ndarray, "N 2"]) -> tuple[Float[ndarray, "2"], Float[ndarray, "2"]]:
-    """The corners of a picture with all points in it, neither a strip nor a tower."""
+def limits(points: Float[ndarray, "N 2"], margin_m: float = 0.6) -> tuple[Float[ndarray, "2"], Float[ndarray, "2"]]:
+    """The corners of a picture with all points in it and at least a margin about them, neither a strip nor a tower."""
     low, high = points.min(axis=0), points.max(axis=0)
-    size = high - low + 2 * max(0.6, 0.1 * float((high - low).max()))
+    size = high - low + 2 * max(margin_m, 0.1 * float((high - low).max()))
     size = np.maximum(size, [size[1] / _STEEPEST, size[0] * _FLATTEST])
     return (low + high - size) / 2, (low + high + size) / 2
 
 
-def _floor(points_w: Float[ndarray, "T 3"]) -> Float[ndarray, "T 2"]:
+def on_floor(points_w: Float[ndarray, "T 3"]) -> Float[ndarray, "T 2"]:
     """Across and up in the picture."""
     return np.stack([points_w[:, 0], -points_w[:, 2]], axis=1).astype(np.float64)
 
@@ -96,7 +96,8 @@ def _square_m(width_m: float) -> int:
     return next((side for side in (1, 5, 25, 100) if width_m / side < 40), 10 ** math.ceil(math.log10(width_m / 40)))
 
 
-def _draw_squares(axes: Axes) -> None:
+def draw_squares(axes: Axes) -> None:
+    """The floor, where no axis needs ticks: white lines on grey, metres apart."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     axes.set_facecolor("#f6f7f8")
     step = _square_m(right - left)
@@ -116,8 +117,8 @@ def _draw_sight(axes: Axes, scene: Scene, root: Float[ndarray, "T 2"], camera: F
     extent = max(axes.get_xlim()[1] - axes.get_xlim()[0], axes.get_ylim()[1] - axes.get_ylim()[0])
     reach = 0.075 * extent
     for frame in frames:
-        look = _floor(result.rotation_w2c[frame, 2][None])[0]
-        side = _floor(result.rotation_w2c[frame, 0][None])[0]
+        look = on_floor(result.rotation_w2c[frame, 2][None])[0]
+        side = on_floor(result.rotation_w2c[frame, 0][None])[0]
         half = 0.5 * float(result.image_size_px[0]) / float(result.focal_px[frame])
         here = camera[frame]
         wedge = np.stack([here, here + reach * (look - half * side), here + reach * (look + half * side)])
@@ -126,13 +127,14 @@ def _draw_sight(axes: Axes, scene: Scene, root: Float[ndarray, "T 2"], camera: F
         axes.plot(*np.stack([here, root[frame]]).T, color=FAINT, lw=0.8, zorder=1)
 
 
-def _draw_path(axes: Axes, path: Float[ndarray, "T 2"], color: str, label: str) -> None:
+def draw_path(axes: Axes, path: Float[ndarray, "T 2"], color: str, label: str) -> None:
+    """A path with its start, a dot, and its end, a square."""
     axes.plot(*path.T, color=color, lw=2.6, label=label, zorder=5, solid_capstyle="round")
     axes.plot(*path[0], "o", color=color, ms=9, mec="white", mew=1.5, zorder=7)
     axes.plot(*path[-1], "s", color=color, ms=9, mec="white", mew=1.5, zorder=7)
 
 
-def _draw_seconds(axes: Axes, path: Float[ndarray, "T 2"], seconds: Float[ndarray, "T"], color: str) -> None:
+def draw_seconds(axes: Axes, path: Float[ndarray, "T 2"], seconds: Float[ndarray, "T"], color: str) -> None:
     """A dot and a number for every second (every few, on a long clip) that is not on top of the last one."""
     step = next((step for step in (1, 2, 5, 10, 30, 60) if seconds[-1] / step <= 15), 600)
     extent = np.hypot(*(np.diff(axes.get_xlim()), np.diff(axes.get_ylim())))
@@ -147,10 +149,11 @@ def _draw_seconds(axes: Axes, path: Float[ndarray, "T 2"], seconds: Float[ndarra
         text.set_path_effects(_HALO)
 
 
-def _draw_scale_bar(axes: Axes) -> None:
+def draw_scale_bar(axes: Axes) -> None:
+    """A round length in the lower left corner."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     width = right - left
-    length = max((size for size in (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500) if size < 0.3 * width), default=0.1)
+    length = max((size for size in (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500) if size < 0.3 * width), default=0.1)
     x, y = left + 0.03 * width, bottom + 0.05 * (top - bottom)
     axes.plot([x, x + length], [y, y], color=INK, lw=3, solid_capstyle="butt", zorder=8)
     middle = (x + length / 2, y)
