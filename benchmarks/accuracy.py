@@ -4,8 +4,9 @@
                                   [--level usual] [--workers 1] [--out FOLDER]
 
 Every case (family, seed) is fitted by every row of `accuracy.yaml`; each pair is kept as one JSON file, so that a run
-that was stopped goes on. Prints a table of means over cases, with the spread over seeds, and of win rates against the
-composition with the true scale; writes it as Markdown and CSV beside the records.
+that was stopped goes on. Prints tables of means (with the spread over seeds) and medians over cases, of win rates
+against the composition with the true scale, and of the paper's ablations beside the paper's own figures; writes them
+as Markdown and CSV beside the records, and plots of all cases.
 """
 
 import argparse
@@ -20,8 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from accuracy_plots import write_plots
 from accuracy_rows import compose
-from accuracy_table import write_tables
+from accuracy_table import Records, write_tables
 
 from diffopt.body.model import load_body
 from diffopt.config import Config, load_config, to_yaml
@@ -32,7 +34,8 @@ from diffopt.data.performance import chain, perform
 from diffopt.data.synthetic import simulate_observation
 from diffopt.evaluation.truth import TruthScore
 from diffopt.export.atomic import partial_file
-from diffopt.fitting.run import fit_sequence, prior_for
+from diffopt.fitting.run import Fitted, fit_sequence, prior_for
+from diffopt.geometry.cameras import Cameras
 from diffopt.prior.mocap import MotionClip, read_motions
 
 TRAVELS_M = 0.1
@@ -84,31 +87,47 @@ def measure(job: tuple[dict[str, Any], Path, Observation, int]) -> None:
     if "composition" in row:
         record.update(score(*compose(observation, row["composition"])))
     else:
-        config = configuration(row)
-        prior = prior_for(config.fit, config.prior.path)
-        with tempfile.TemporaryDirectory() as work:
-            fitted = fit_sequence(
-                observation, body, prior, config.fit, config.guidance, config.logging, seed, "cpu", Path(work),
-                show_progress=False,
-            )  # fmt: skip
+        fitted = fit(row, observation, seed)
         record.update(score(fitted.motion, fitted.cameras), seconds=fitted.seconds)
-        record.update(_found(observation, fitted))
+        record.update(_found(observation, fitted.cameras))
     with partial_file(path) as partial:
         partial.write_text(json.dumps(record))
 
 
-def _found(observation: Observation, fitted: Any) -> dict[str, float]:
+def fit(row: dict[str, Any], observation: Observation, seed: int) -> Fitted:
+    """The fit of a row that fits."""
+    config = configuration(row)
+    prior = prior_for(config.fit, config.prior.path)
+    with tempfile.TemporaryDirectory() as work:
+        return fit_sequence(
+            observation, load_body(), prior, config.fit, config.guidance, config.logging, seed, "cpu", Path(work),
+            show_progress=False,
+        )  # fmt: skip
+
+
+def _found(observation: Observation, cameras: Cameras) -> dict[str, float]:
     """Errors of scale and gravity, where they had to be found."""
-    found = {}
-    true_extent = _extent(observation.truth_rotation_w2c, observation.truth_translation_w2c)
-    if observation.camera_scale == "unknown" and true_extent > TRAVELS_M:
-        extent = _extent(fitted.cameras.rotation_w2c.numpy(), fitted.cameras.translation_w2c.numpy())
-        found["scale_log_error"] = abs(float(np.log(max(extent, 1e-6) / true_extent)))
-    up_c = fitted.cameras.rotation_w2c[:, :, 1].double().numpy()
-    true_up_c = observation.truth_rotation_w2c[:, :, 1].astype(np.float64)
-    cosine = np.einsum("tk,tk->t", up_c, true_up_c).clip(-1, 1)
-    found["gravity_deg"] = float(np.degrees(np.arccos(cosine)).mean())
+    found = {"gravity_deg": float(gravity_deg(observation, cameras).mean())}
+    scale = relative_scale(observation, cameras)
+    if scale is not None:
+        found["scale_log_error"] = abs(float(np.log(scale)))
     return found
+
+
+def gravity_deg(observation: Observation, cameras: Cameras) -> np.ndarray:
+    """Angle between up as found and as it is, both seen from the camera, (T,)."""
+    up_c = cameras.rotation_w2c[:, :, 1].double().numpy()
+    true_up_c = observation.truth_rotation_w2c[:, :, 1].astype(np.float64)
+    return np.degrees(np.arccos(np.einsum("tk,tk->t", up_c, true_up_c).clip(-1, 1)))
+
+
+def relative_scale(observation: Observation, cameras: Cameras) -> float | None:
+    """Size of the camera's path by its true size; None where it was given or cannot be found."""
+    true_extent = _extent(observation.truth_rotation_w2c, observation.truth_translation_w2c)
+    if observation.camera_scale != "unknown" or true_extent <= TRAVELS_M:
+        return None
+    extent = _extent(cameras.rotation_w2c.numpy(), cameras.translation_w2c.numpy())
+    return max(extent, 1e-6) / true_extent
 
 
 def _extent(rotation_w2c: np.ndarray, translation_w2c: np.ndarray) -> float:
@@ -117,42 +136,65 @@ def _extent(rotation_w2c: np.ndarray, translation_w2c: np.ndarray) -> float:
     return float(np.sqrt(np.square(centers - centers.mean(axis=0)).sum(axis=1).mean()))
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser_of_cases(description: str | None) -> argparse.ArgumentParser:
+    """The options that say which cases there are, and where their records lie."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mocap", nargs="+", type=Path, help="files or folders of motions that hold the plan's clips")
     parser.add_argument("--plan", type=Path, default=PLAN, help="cases, levels and rows")
-    parser.add_argument("--rows", help="else all of the plan's")
     parser.add_argument("--families", help="else all of the plan's that are no `extra`")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--level", default="usual")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("out/accuracy"))
-    parser.add_argument("--table", action="store_true", help="only print what is there already")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--out", type=Path, default=Path("out/accuracy"), help="where the records are kept")
+    return parser
+
+
+def read_cases(options: argparse.Namespace) -> tuple[dict[str, Any], dict[tuple[str, int], Observation]]:
+    """The plan, and the observation of every (family, seed) that is asked for."""
     plan = yaml.safe_load(options.plan.read_text())
-    rows = options.rows.split(",") if options.rows else list(plan["rows"])
     usual = [name for name, entry in plan["families"].items() if not entry.get("extra")]
     families = options.families.split(",") if options.families else usual
     seeds = [int(seed) for seed in options.seeds.split(",")]
     clips = {clip.name: clip for path in options.mocap for clip in read_motions(path)}
+    cases = [(family, seed) for family in families for seed in seeds]
+    return plan, {case: make_case(plan, clips, *case, options.level) for case in cases}
 
-    jobs, records = [], {}
-    for family in families:
-        for seed in seeds:
-            observation = make_case(plan, clips, family, seed, options.level)
-            for name in rows:
-                row = plan["rows"][name]
-                what = row["composition"] if "composition" in row else to_yaml(configuration(row))
-                key = hashlib.sha256((what + _digest(observation)).encode()).hexdigest()[:10]
-                path = options.out / f"{options.level}-{family}-{seed}-{name}-{key}.json"
-                records[family, seed, name] = path
-                if not path.exists():
-                    jobs.append((row, path, observation, seed))
+
+def record_path(options: argparse.Namespace, name: str, row: dict[str, Any], seed: int, case: Observation) -> Path:
+    """Where a row's record of a case is kept: under another name once the row's settings or the case are others."""
+    what = row["composition"] if "composition" in row else to_yaml(configuration(row))
+    key = hashlib.sha256((what + _digest(case)).encode()).hexdigest()[:10]
+    return options.out / f"{options.level}-{case.name}-{seed}-{name}-{key}.json"
+
+
+def read_records(paths: dict[tuple[str, int, str], Path]) -> Records:
+    """The records that are there already."""
+    return {key: json.loads(path.read_text()) for key, path in paths.items() if path.exists()}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = parser_of_cases(__doc__)
+    parser.add_argument("--rows", help="else all of the plan's")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--table", action="store_true", help="only print what is there already")
+    options = parser.parse_args(arguments)
+    plan, cases = read_cases(options)
+    rows = options.rows.split(",") if options.rows else list(plan["rows"])
+    paths = {
+        (family, seed, name): record_path(options, name, plan["rows"][name], seed, observation)
+        for (family, seed), observation in cases.items()
+        for name in rows
+    }
+    jobs = [
+        (plan["rows"][name], path, cases[family, seed], seed)
+        for (family, seed, name), path in paths.items()
+        if not path.exists()
+    ]
     options.out.mkdir(parents=True, exist_ok=True)
     if not options.table:
         _work(jobs, options.workers)
-    done = {key: json.loads(path.read_text()) for key, path in records.items() if path.exists()}
-    write_tables(done, rows, options.out)
+    records = read_records(paths)
+    write_tables(records, rows, options.out)
+    write_plots(records, rows, options.out)
 
 
 def _work(jobs: list[Any], workers: int) -> None:

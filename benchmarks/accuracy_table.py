@@ -1,6 +1,7 @@
 """Tables of what `accuracy.py` measured."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +10,30 @@ import numpy as np
 METRICS = {
     "g_mpjpe_mm": "G-MPJPE", "w_mpjpe_100_mm": "W-MPJPE100", "wa_mpjpe_100_mm": "WA-MPJPE100", "rte_percent": "RTE %",
     "pa_mpjpe_mm": "PA-MPJPE", "foot_sliding_mm": "sliding mm", "jitter": "jitter", "roe_deg": "ROE deg",
-    "ate_mm": "ATE mm", "scale_log_error": "|log scale|", "gravity_deg": "gravity deg", "seconds": "seconds",
+    "ate_mm": "ATE mm", "scale_log_error": "log scale error", "gravity_deg": "gravity deg", "seconds": "seconds",
 }  # fmt: skip
 MEDIANS = ("scale_log_error", "gravity_deg")
-ORACLE = "true_scale"
+FULL, ORACLE = "full", "true_scale"
+PAPER = {
+    "learnable_tensors": ("Learnable tensors", 871.5), "single_stage": ("Single stage", 827.6),
+    "no_warmup": ("w/o warm-up", 580.5), "no_mdm": ("w/o MDM", 683.6), "no_finetuning": ("w/o fine-tuning", 460.3),
+    "vposer": ("VPoser instead of MDM", 722.8), FULL: ("Full", 288.4),
+}  # fmt: skip
+"""The paper's Table 5, in its order: what it calls our row, and its G-MPJPE, mm."""
 
+Case = tuple[str, int]
+"""Family and seed."""
 Records = dict[tuple[str, int, str], dict[str, Any]]
 
 
 def write_tables(records: Records, rows: list[str], out: Path) -> None:
-    """Print and write the tables: rows against metrics, rows against families, win rates."""
-    parts = [_rows(records, rows), _families(records, rows, "g_mpjpe_mm"), _families(records, rows, "w_mpjpe_100_mm")]
+    """Print and write the tables: rows against metrics and families, win rates, the paper's ablations."""
+    parts = [_means(records, rows), _medians(records, rows)]
+    parts += [_families(records, rows, metric) for metric in ("g_mpjpe_mm", "w_mpjpe_100_mm")]
     if any(row == ORACLE for *_, row in records):
         parts.append(_wins(records, rows))
+    if any(row in PAPER for *_, row in records):
+        parts.append(_paper(records))
     text = "\n\n".join(parts)
     print(text)
     (out / "table.md").write_text(text + "\n")
@@ -32,7 +44,8 @@ def write_tables(records: Records, rows: list[str], out: Path) -> None:
             writer.writerow([family, seed, row, *(record.get(metric, "") for metric in METRICS)])
 
 
-def _of(records: Records, row: str, metric: str) -> dict[tuple[str, int], float]:
+def values_of(records: Records, row: str, metric: str) -> dict[Case, float]:
+    """A row's finite values by case."""
     return {
         (family, seed): record[metric]
         for (family, seed, name), record in records.items()
@@ -40,28 +53,45 @@ def _of(records: Records, row: str, metric: str) -> dict[tuple[str, int], float]
     }
 
 
-def _rows(records: Records, rows: list[str]) -> str:
-    lines = [
-        "Means over cases (medians of scale and gravity); in brackets the standard deviation of the seeds' means.",
-        "",
-        "| row | cases | " + " | ".join(METRICS.values()) + " |",
-        "|---|---|" + "---|" * len(METRICS),
-    ]
+def in_common(records: Records, row: str, other: str, metric: str) -> dict[Case, tuple[float, float]]:
+    """Both rows' values by case, of the cases that both have: a row without the hard ones is no better for that."""
+    mine, others = values_of(records, row, metric), values_of(records, other, metric)
+    return {case: (mine[case], others[case]) for case in sorted(mine.keys() & others.keys())}
+
+
+def _means(records: Records, rows: list[str]) -> str:
+    def cell(values: dict[Case, float], metric: str) -> str:
+        middle = np.median if metric in MEDIANS else np.mean
+        spread = _spread(values, middle)
+        shown = "" if spread is None else f" ({spread:.{_digits(metric)}f})"
+        return f"{middle(list(values.values())):.{_digits(metric)}f}{shown}"
+
+    note = "Means over cases (medians of scale and gravity); in brackets the standard deviation of the seeds' means."
+    return _metrics(records, rows, note, cell)
+
+
+def _medians(records: Records, rows: list[str]) -> str:
+    def cell(values: dict[Case, float], metric: str) -> str:
+        return f"{np.median(list(values.values())):.{_digits(metric)}f}"
+
+    return _metrics(records, rows, "Medians over cases.", cell)
+
+
+def _metrics(records: Records, rows: list[str], note: str, cell: Callable[[dict[Case, float], str], str]) -> str:
+    """Rows against metrics."""
+    lines = [note, "", "| row | cases | " + " | ".join(METRICS.values()) + " |", "|---|---|" + "---|" * len(METRICS)]
     for row in rows:
-        cells = []
-        for metric in METRICS:
-            values = _of(records, row, metric)
-            if not values:
-                cells.append("")
-                continue
-            middle = np.median if metric in MEDIANS else np.mean
-            by_seed = [
-                middle([value for (_, s), value in values.items() if s == seed]) for seed in {s for _, s in values}
-            ]
-            spread = f" ({np.std(by_seed):.{_digits(metric)}f})" if len(by_seed) > 1 else ""
-            cells.append(f"{middle(list(values.values())):.{_digits(metric)}f}{spread}")
-        lines.append(f"| {row} | {len(_of(records, row, 'g_mpjpe_mm'))} | " + " | ".join(cells) + " |")
+        found = {metric: values_of(records, row, metric) for metric in METRICS}
+        cells = [cell(values, metric) if values else "" for metric, values in found.items()]
+        lines.append(f"| {row} | {len(found['g_mpjpe_mm'])} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _spread(values: dict[Case, float], middle: Callable[[list[float]], float]) -> float | None:
+    """Standard deviation of the seeds' means; None for a single seed."""
+    seeds = {seed for _, seed in values}
+    by_seed = [middle([value for (_, own), value in values.items() if own == seed]) for seed in seeds]
+    return float(np.std(by_seed)) if len(by_seed) > 1 else None
 
 
 def _families(records: Records, rows: list[str], metric: str) -> str:
@@ -69,7 +99,7 @@ def _families(records: Records, rows: list[str], metric: str) -> str:
     lines = [f"{METRICS[metric]} by family, mean over seeds.", "", "| row | " + " | ".join(families) + " |"]
     lines.append("|---|" + "---|" * len(families))
     for row in rows:
-        values = _of(records, row, metric)
+        values = values_of(records, row, metric)
         means = [[value for (f, _), value in values.items() if f == family] for family in families]
         lines.append(f"| {row} | " + " | ".join(f"{np.mean(v):.0f}" if v else "" for v in means) + " |")
     return "\n".join(lines)
@@ -87,16 +117,44 @@ def _wins(records: Records, rows: list[str]) -> str:
     for row in rows:
         cells, kept = [], ""
         for metric in metrics:
-            mine, oracle = _of(records, row, metric), _of(records, ORACLE, metric)
-            both = sorted(mine.keys() & oracle.keys())
+            both = in_common(records, row, ORACLE, metric)
             if not both:
                 cells.append("")
                 continue
-            a, b = np.array([mine[key] for key in both]), np.array([oracle[key] for key in both])
+            a, b = np.array(list(both.values())).T
             cells.append(f"{a.mean() / b.mean():.2f} ({(a < b).mean():.0%})")
             if metric == "w_mpjpe_100_mm":
                 kept = f"{(a <= 1.05 * b).mean():.0%}"
         lines.append(f"| {row} | " + " | ".join(cells) + f" | {kept} |")
+    return "\n".join(lines)
+
+
+def _paper(records: Records) -> str:
+    """The paper's ablations, ours beside its own figures, which are of other data: it is the ratios that compare."""
+    lines = [
+        "The paper's Table 5: G-MPJPE in mm, mean over cases ± standard deviation of the seeds' means. Against the "
+        "full recipe, over the cases that both have: their number, the ratio of the means, the share in which the full "
+        "recipe is better. Last, the paper's own figure and its ratio.",
+        "",
+        "| | cases | G-MPJPE | in common | ratio to full | full is better | paper | paper's ratio |",
+        "|---" * 8 + "|",
+    ]
+    for row, (name, paper_mm) in PAPER.items():
+        values = values_of(records, row, "g_mpjpe_mm")
+        if not values:
+            continue
+        spread = _spread(values, np.mean)
+        mean = f"{np.mean(list(values.values())):.1f}" + ("" if spread is None else f" ± {spread:.1f}")
+        cells = [str(len(values)), mean]
+        both = np.array(list(in_common(records, row, FULL, "g_mpjpe_mm").values()))
+        if len(both):
+            mine, full = both.T
+            better = "" if row == FULL else f"{(full < mine).mean():.0%}"
+            cells += [str(len(both)), f"{mine.mean() / full.mean():.2f}", better]
+        else:
+            cells += ["0", "", ""]
+        cells += [f"{paper_mm:.1f}", f"{paper_mm / PAPER[FULL][1]:.2f}"]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
