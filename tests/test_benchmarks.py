@@ -1,4 +1,4 @@
-"""The accuracy benchmark on a small pack: tables, pictures, going on where it stopped; files that other benchmarks write."""
+"""The accuracy benchmark on a small pack, its tables and pictures; the files that other benchmarks write."""
 
 import json
 import subprocess
@@ -14,6 +14,9 @@ from accuracy_plots import write_plots
 from accuracy_rows import _one_euro
 from accuracy_table import write_tables
 from emdb_layout import write_front_end
+from PIL import Image
+from worst_cases import main as draw_worst_cases
+from worst_cases import worst
 
 from diffopt.body.model import load_body
 from diffopt.body.skeleton import BODY_JOINTS
@@ -96,6 +99,29 @@ def test_the_accuracy_benchmark_fills_its_table_and_goes_on_where_it_stopped(pac
     again = measure(cases)
     assert "1/" not in again.split("Means")[0]
     assert again.split("Means")[1] == measured.split("Means")[1]
+
+
+def test_the_worst_case_is_fitted_again_and_drawn(pack, cases, measured):
+    draw_worst_cases([*cases, "--count", "1", "--docs", str(pack / "docs.png")])
+
+    (panel,) = (pack / "out" / "worst_cases").glob("*-0.png")
+    for path in (panel, pack / "docs.png"):
+        with Image.open(path) as picture:
+            assert picture.width == 1200
+            assert len(picture.convert("RGB").getcolors()) > 8
+        assert path.stat().st_size < 250_000
+
+
+def test_worst_cases_ask_for_records_that_are_not_there(cases, tmp_path):
+    with pytest.raises(SystemExit, match=r"run accuracy\.py first"):
+        draw_worst_cases([*cases[:-1], str(tmp_path)])
+
+
+def test_a_case_that_is_hard_for_the_composition_too_is_not_the_worst():
+    assert worst({("run", 0): (900.0, 1000.0), ("walk", 0): (60.0, 50.0), ("walk", 1): (50.0, 60.0)}, 2) == [
+        ("walk", 0),
+        ("run", 0),
+    ]
 
 
 def known_records():
