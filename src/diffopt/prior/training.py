@@ -81,7 +81,7 @@ class PriorTraining:
     patience: int = 8
     """Validations without progress after which training stops."""
     validation_batches: int = 10
-    precision: str = "bf16-mixed"
+    precision: str = "32-true"
     threads: int = 1
     """CPU threads of torch; 0 leaves its default."""
     workers: int = 0
