@@ -209,8 +209,8 @@ def _summary(console: Console, result: Result, folder: Path, pictures: list[Path
     console.print(f"  planted feet move at {100 * result.diagnostics['planted_foot_speed_m_s']:.1f} cm/s")
     if lost := result.diagnostics["found"]["camera_lost_share"]:
         console.print(
-            f"  the given camera stands still in {lost:.0%} of the steps though it must have moved; there the path is that "
-            "of the legs. If it did stand, say `camera_trust=static` in the observation"
+            f"  the given camera stands still in {lost:.0%} of the steps though it must have moved; there the path is "
+            "that of the legs. If it did stand, say `camera_trust=static` in the observation"
         )
     if low := result.diagnostics["low_trust"]:
         console.print("  low trust in frames " + ", ".join(f"{start}-{stop - 1}" for start, stop in low[:8]))

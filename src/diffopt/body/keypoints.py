@@ -71,3 +71,15 @@ def keypoint_regressor(keypoint_set: str) -> Float[Tensor, "K 47"]:
         for name in names:
             regressor[row, LANDMARK_NAMES.index(name)] = 1.0 / len(names)
     return regressor
+
+
+def mirrored_rows(keypoint_set: str) -> list[int]:
+    """For each keypoint of a detector the one on the body's other side; itself where there is none."""
+    names = KEYPOINT_SETS[keypoint_set]
+
+    def other(row: int) -> int:
+        name = names[row][0] if len(names[row]) == 1 else ""
+        mirrored = name.replace("left_", "right_") if "left_" in name else name.replace("right_", "left_")
+        return names.index((mirrored,)) if (mirrored,) in names else row
+
+    return [other(row) for row in range(len(names))]

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from numpy.random import Generator
 from torch import Tensor
 
-from diffopt.body.keypoints import KEYPOINT_SETS
+from diffopt.body.keypoints import KEYPOINT_SETS, mirrored_rows
 from diffopt.data.front_end_errors import FrontEndErrors, spans_of_events
 from diffopt.data.virtual_camera import FilmedCameras, correlated_noise
 from diffopt.geometry.cameras import to_camera, to_pixels
@@ -42,7 +42,7 @@ def detect_keypoints(
     detected = points + size_px * offset
 
     swapped = spans_of_events(random, frames, fps, errors.swaps_per_s, errors.event_s / 6)
-    detected[swapped] = detected[swapped][:, [_mirrored(names, row) for row in range(count)]]
+    detected[swapped] = detected[swapped][:, mirrored_rows(keypoint_set)]
 
     # Honest scores fall to half at an error of five percent of the body's size.
     wrong = offset.norm(dim=-1) / 0.05
@@ -73,10 +73,3 @@ def _part(keypoint: tuple[str, ...]) -> int:
     """The row of `_PARTS` that a keypoint vanishes with; one between two sides belongs to the trunk."""
     name = keypoint[0] if len(keypoint) == 1 else ""
     return next(row for row, (side, words) in enumerate(_PARTS) if side in name and any(word in name for word in words))
-
-
-def _mirrored(names: tuple[tuple[str, ...], ...], row: int) -> int:
-    """The keypoint on the other side; itself where there is none."""
-    name = names[row][0] if len(names[row]) == 1 else ""
-    other = name.replace("left_", "right_") if "left_" in name else name.replace("right_", "left_")
-    return names.index((other,)) if (other,) in names else row

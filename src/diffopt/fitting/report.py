@@ -87,6 +87,7 @@ def _diagnostics(fitted: Fitted, observation: Observation, landmarks: Float[Tens
         "correction": _correction_sizes(fitted),
         "losses": fitted.curves,
         "low_trust": _spans(doubtful),
+        "sides_exchanged": _spans(fitted.exchanged),
     }
 
 

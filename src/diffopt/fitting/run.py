@@ -12,12 +12,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
+from jaxtyping import Bool
+from numpy import ndarray
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from diffopt.body.model import BodyModel
 from diffopt.data.initial import InitialState, initial_state, observed_bodies
 from diffopt.data.observation import Observation
+from diffopt.data.sides import with_sides_mended
 from diffopt.fitting.batch import SequenceBatch
 from diffopt.fitting.callbacks import FitProgress, LossCurves, MetricCurves, Score
 from diffopt.fitting.datamodule import SequenceDataModule
@@ -50,6 +53,8 @@ class Fitted:
     state: InitialState
     """What the fit started from."""
     batch: SequenceBatch
+    exchanged: Bool[ndarray, "T"]
+    """Frames whose keypoints had left and right mistaken."""
     curves: dict[str, dict[str, list[list[float]]]]
     seconds: float
     """Of this run alone, without what was done before a resume."""
@@ -98,8 +103,9 @@ def fit_sequence(
     """
     started = time.perf_counter()
     lengths = stage_lengths(options, observation.num_frames)
-    data = SequenceDataModule(observation, options.min_confidence, steps=sum(lengths.values()))
     observed = observed_bodies(observation)
+    observation, exchanged = with_sides_mended(observation, body, observed)
+    data = SequenceDataModule(observation, options.min_confidence, steps=sum(lengths.values()))
     # Only our own prior says what path belongs to a pose sequence.
     path_prior = prior if options.path == "prior" and isinstance(prior, MotionPrior) else None
     state = initial_state(observation, body, observed, path_prior)
@@ -158,6 +164,7 @@ def fit_sequence(
         findings=fit.start.findings,
         state=state,
         batch=data.batch,
+        exchanged=exchanged,
         curves=curves.curves,
         seconds=time.perf_counter() - started,
     )
