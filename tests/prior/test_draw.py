@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from diffopt.prior.denoiser import DenoiserSize
-from diffopt.prior.draw import draw, motion_from_features, walked
+from diffopt.prior.draw import draw, motion_from_features, settled, walked
 from diffopt.prior.kinematics import TOES
 from diffopt.prior.mocap import AVERAGE_OFFSETS, pose
 from diffopt.prior.prior import MotionPrior, PriorDescription
@@ -52,6 +52,20 @@ def test_a_prior_that_knows_one_motion_draws_it(prior, random_motion, monkeypatc
     drawn = draw(prior, 2, 12, 50, torch.Generator().manual_seed(0), AVERAGE_OFFSETS)
 
     torch.testing.assert_close(drawn.rotations[1, :, 1:], rotations[:-1, 1:], atol=0.05, rtol=0)
+
+
+def test_what_is_too_fast_for_motion_is_settled(prior):
+    """A slow wave stays, a tremble of the same size goes, once the prior has seen slow motions."""
+    time = torch.arange(16)[:, None] / 16
+    waves = torch.cos(torch.pi * (time + 1 / 32) * torch.arange(3)) @ torch.randn(40, 3, len(prior.mean))
+    prior.denoiser.linear.learn(waves)
+    slow = waves[:4]
+    tremble = torch.tensor([1.0, -1.0]).repeat(8)[:, None] * torch.ones(len(prior.mean))
+
+    left = settled(prior, slow + tremble) - settled(prior, slow)
+
+    assert left.norm() < 0.1 * tremble.expand_as(slow).norm()
+    assert (settled(prior, slow) - slow).norm() < 0.1 * slow.norm()
 
 
 def test_feet_of_drawn_poses_stand(random_motion):

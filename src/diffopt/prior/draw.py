@@ -23,6 +23,9 @@ from diffopt.prior.smpl_features import (
     root_velocity,
 )
 
+SETTLING = 0.2
+"""Share of the schedule: drawn motions then tremble twice as much as captured ones, instead of five times."""
+
 
 @dataclass(frozen=True)
 class DrawnMotions:
@@ -47,7 +50,8 @@ def draw(
 ) -> DrawnMotions:
     """Motions from pure noise, by DDIM.
 
-    The path is the one on which the feet of the drawn poses stand (`walked`): raw, these samples slide.
+    What the network leaves trembling is settled, and the path is the one on which the feet of the drawn poses stand
+    (`walked`): raw, these samples tremble and slide.
 
     Args:
         prior: the prior.
@@ -68,6 +72,16 @@ def draw(
     )
     features = prior.physical(drawn)
     return walked(motion_from_features(features, prior.fps), features, prior.fps, offsets)
+
+
+def settled(prior: MotionPrior, drawn: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+    """Drawn features less what is too fast, or in too odd a direction, to be motion: their best linear estimate, as if
+    they had the noise of `SETTLING` of the schedule."""
+    level = int(SETTLING * (prior.schedule.num_steps - 1))
+    alpha, sigma = (
+        table[level].expand(len(drawn), drawn.shape[-1]) for table in (prior.schedule.alpha, prior.schedule.sigma)
+    )
+    return prior.denoiser.linear(alpha[0, 0] * drawn, alpha, sigma)
 
 
 def walked(
