@@ -87,18 +87,38 @@ def test_feet_in_the_air_carry_nobody():
     assert np.degrees(np.arccos(astray[1])) > 40
 
 
-def test_a_level_camera_uprights_a_runner_who_leans_but_not_one_who_leans_away():
-    lean, pitch = np.radians(12), np.radians(10)
-    # Two poses of a camera that turns about the vertical, level and looking down a little; y up.
-    right = np.array([[1.0, 0.0, 0.0], [np.cos(0.5), 0.0, np.sin(0.5)]])
-    up = up_of_held_camera(np.array([np.sin(lean), np.cos(lean), 0.0]), right)
-    assert np.degrees(np.arccos(up[1])) < 4
-    # One x axis says nothing about leaning along the line of sight.
-    away = np.array([0.0, np.cos(pitch), np.sin(pitch)])
-    assert np.allclose(up_of_held_camera(away, right[:1]), away)
-    # A picture on its side is no reason to lay everybody down.
-    upright = up_of_held_camera(np.array([0.999, 0.045, 0.0]), right[:1])
-    assert np.degrees(np.arccos(upright[0])) < 30
+def _looking_down(pitch: float, yaws: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    """x and z axes of a level camera that looks down by `pitch` and turns about the vertical; y up."""
+    right = np.array([[np.cos(yaw), 0.0, np.sin(yaw)] for yaw in yaws])
+    forward = np.array([
+        [-np.sin(yaw) * np.cos(pitch), -np.sin(pitch), np.cos(yaw) * np.cos(pitch)] for yaw in yaws
+    ])  # fmt: skip
+    return right, forward
+
+
+def test_a_level_camera_uprights_a_runner_who_leans_across_it_more_than_one_who_leans_away():
+    lean = np.radians(12)
+    right, forward = _looking_down(0.09, [0.0])
+    across = up_of_held_camera(np.array([np.sin(lean), np.cos(lean), 0.0]), right, forward)
+    away = up_of_held_camera(np.array([0.0, np.cos(lean), np.sin(lean)]), right, forward)
+    assert np.degrees(np.arccos(across[1])) < 4
+    assert 6 < np.degrees(np.arccos(away[1])) < 10
+    # A camera that has turned sees him from the front as well.
+    both = up_of_held_camera(np.array([0.0, np.cos(lean), np.sin(lean)]), *_looking_down(0.09, [-0.8, 0.8]))
+    assert np.degrees(np.arccos(both[1])) < 4
+
+
+def test_what_bodies_and_camera_agree_on_is_kept():
+    up = np.array([0.0, 1.0, 0.0])
+    assert np.allclose(up_of_held_camera(up, *_looking_down(0.09, [0.0, 0.4])), up, atol=1e-3)
+
+
+def test_a_picture_on_its_side_or_from_above_does_not_lay_everybody_down():
+    right, forward = _looking_down(0.09, [0.0])
+    on_its_side = np.array([0.999, 0.045, 0.0])
+    assert np.degrees(np.arccos(up_of_held_camera(on_its_side, right, forward)[0])) < 30
+    from_above = _looking_down(np.radians(60), [0.0])
+    assert np.degrees(np.arccos(up_of_held_camera(np.array([0.0, 1.0, 0.0]), *from_above)[1])) < 5
 
 
 def test_planted_feet_level_a_tilted_floor_as_far_as_they_reach():

@@ -5,7 +5,7 @@ import roma
 import torch
 
 from diffopt.body.model import load_body
-from diffopt.data.strides import expected_velocity
+from diffopt.data.strides import RUN_GAIN, SPEED_GAIN, expected_velocity
 from diffopt.data.synthetic import synthetic_walk
 from diffopt.motion.motion import Motion
 from diffopt.prior.prior import load_prior
@@ -46,3 +46,21 @@ def test_turning_the_world_turns_the_velocity(body):
 def test_a_clip_without_a_stride_says_nothing(body):
     motion, betas = walk(body, 30.0)
     assert expected_velocity(load_prior(), motion.body_rotations()[:10], body.skeleton(betas), 30.0) is None
+
+
+def test_only_runners_are_hastened(body, monkeypatch):
+    """A prior that finds 1 m/s, and one that finds 4: the first is believed but for the usual gain, the second less."""
+    prior = load_prior()
+    motion, betas = walk(body, 30.0)
+
+    def found(speed: float) -> float:
+        def path(rotations, joints):
+            steps = torch.arange(joints.shape[1]) * speed / prior.fps
+            return torch.stack([0 * steps, 0 * steps, steps], dim=-1).expand(len(joints), -1, 3)
+
+        monkeypatch.setattr(prior, "path_from_articulation", path)
+        velocity = expected_velocity(prior, motion.body_rotations(), body.skeleton(betas), 30.0)
+        return float(velocity[:, 2].mean()) / speed
+
+    assert found(1.0) == pytest.approx(SPEED_GAIN, rel=0.01)
+    assert found(4.0) == pytest.approx(SPEED_GAIN * RUN_GAIN, rel=0.01)

@@ -25,20 +25,20 @@ def rotation_to_up(up: Float[ndarray, "3"]) -> Float[ndarray, "3 3"]:
 def up_from_bodies(
     joints: Float[ndarray, "T 24 3"],
     weight: Float[ndarray, "T"],
-    right_w: Float[ndarray, "T 3"],
+    rotation_w2c: Float[ndarray, "T 3 3"],
 ) -> Float[ndarray, "3"]:
     """World-up from all that bodies and the camera say: how people stand, that they do not fall, how cameras are held.
 
     Args:
         joints: relative to any point of the body, axes of the camera's world, metres.
         weight: trust in each frame.
-        right_w: the camera's x axis in each frame, same axes.
+        rotation_w2c: the camera in each frame; its axes are its rows.
 
     Returns:
         Unit vector.
     """
     standing = up_from_posture(joints[:, JOINT_INDEX["neck"]] - joints[:, _ANKLES].mean(axis=1), weight)
-    return up_of_held_camera(up_from_balance(joints, weight, standing), right_w)
+    return up_of_held_camera(up_from_balance(joints, weight, standing), rotation_w2c[:, 0], rotation_w2c[:, 2])
 
 
 def up_from_posture(
@@ -123,29 +123,43 @@ def up_from_contacts(
 def up_of_held_camera(
     up: Float[ndarray, "3"],
     right_w: Float[ndarray, "T 3"],
+    forward_w: Float[ndarray, "T 3"],
     body_error: float = 0.14,
     roll_error: float = 0.05,
+    pitch_error: float = 0.15,
+    usual_pitch: float = -0.09,
     rolled: float = 0.35,
 ) -> Float[ndarray, "3"]:
-    """World-up as bodies say, mended by how cameras are held: level, so that a picture's rows lie across up.
+    """World-up as bodies say, mended by how cameras are held: level, and looking down a little at who stands there.
 
-    Runners lean and dancers bend, the same way throughout a clip; seen from the side that is all roll, which the camera
-    knows better. One clip is one piece of evidence, of either kind, however many frames it has.
+    Runners lean and dancers bend, the same way throughout a clip. Seen from the side that is roll, which the camera
+    knows well: a picture's rows lie across up. Seen from the front it is pitch, of which it knows less: somebody films
+    from eye level, five metres away, and aims at the hips. One clip is one piece of evidence, of either kind, however
+    many frames it has.
 
     Args:
         up: what the bodies say, a unit vector, axes of the camera's world.
         right_w: the camera's x axis in each frame, same axes.
+        forward_w: its z axis, where it looks.
         body_error: how far bodies lean, radians.
         roll_error: how far a camera is off level, radians.
-        rolled: a camera that seems rolled by this much is believed half: some are held askew.
+        pitch_error: how far it looks up or down from `usual_pitch`, radians.
+        usual_pitch: how far cameras look up, radians.
+        rolled: a camera that seems off by this much is believed half: some are held askew, or fly.
 
     Returns:
         Unit vector.
     """
-    across = right_w.T @ right_w / len(right_w)
-    roll = float(np.arcsin(np.sqrt(np.clip(up @ across @ up, 0, 1))))
-    precision = (body_error / roll_error) ** 2 / (1 + (roll / rolled) ** 2) ** 2
-    level = np.linalg.solve(np.eye(3) + precision * across, up)
+    across, along = right_w.T @ right_w / len(right_w), forward_w.T @ forward_w / len(forward_w)
+    lift = np.sin(usual_pitch) * forward_w.mean(axis=0)
+    roll = np.sqrt(np.clip(up @ across @ up, 0, 1))
+    pitch = np.sqrt(np.clip(up @ along @ up - 2 * up @ lift + np.sin(usual_pitch) ** 2, 0, 1))
+
+    def precision(error: float, seems: float) -> float:
+        return (body_error / error) ** 2 / (1 + (np.arcsin(seems) / rolled) ** 2) ** 2
+
+    of_roll, of_pitch = precision(roll_error, float(roll)), precision(pitch_error, float(pitch))
+    level = np.linalg.solve(np.eye(3) + of_roll * across + of_pitch * along, up + of_pitch * lift)
     return level / np.linalg.norm(level)
 
 

@@ -117,7 +117,7 @@ def initial_state(
     if observation.gravity_w is None:
         # The path tells which feet carry, and where they stood; both say more of what is up.
         first_up = align[1]
-        turn = _turn_by_contacts(sight, align, path, rotation[:, 0])
+        turn = _turn_by_contacts(sight, align, path, rotation @ align.T)
         align, path = turn @ align, replace(path, root=path.root @ turn.T)
         align = rotation_to_up(_up_from_path(sight, align, path)) @ align
         tilt_deg = float(np.degrees(np.arccos(np.clip(align[1] @ first_up, -1, 1))))
@@ -188,8 +188,8 @@ def _first_alignment(
     """Rotation from the camera's world to one with y up, by given gravity, else by standing bodies and held cameras."""
     if observation.gravity_w is not None:
         return rotation_to_up(-observation.gravity_w.astype(np.float64))
-    right_w = observation.rotation_w2c[:, 0].astype(np.float64)
-    return rotation_to_up(up_from_bodies(relative[:, :24], valid.astype(np.float64), right_w))
+    rotation_w2c = observation.rotation_w2c.astype(np.float64)
+    return rotation_to_up(up_from_bodies(relative[:, :24], valid.astype(np.float64), rotation_w2c))
 
 
 def _root_path(sight: _Sight, align: Float[ndarray, "3 3"], velocity: Float[ndarray, "S 3"] | None) -> RootPath:
@@ -211,10 +211,10 @@ def _root_path(sight: _Sight, align: Float[ndarray, "3 3"], velocity: Float[ndar
 
 
 def _turn_by_contacts(
-    sight: _Sight, align: Float[ndarray, "3 3"], path: RootPath, right: Float[ndarray, "T 3"]
+    sight: _Sight, align: Float[ndarray, "3 3"], path: RootPath, rotation_w2c: Float[ndarray, "T 3 3"]
 ) -> Float[ndarray, "3 3"]:
     up = up_from_contacts(sight.relative[:, :24] @ align.T, sight.feet(align), path.planted)
-    return rotation_to_up(up_of_held_camera(up, right @ align.T))
+    return rotation_to_up(up_of_held_camera(up, rotation_w2c[:, 0], rotation_w2c[:, 2]))
 
 
 def _up_from_path(sight: _Sight, align: Float[ndarray, "3 3"], path: RootPath) -> Float[ndarray, "3"]:
