@@ -106,9 +106,10 @@ def initial_state(
         expected = expected_velocity(prior, rotations_w, body.skeleton(betas), observation.fps)
         return None if expected is None else expected.double().numpy()
 
-    align = _first_alignment(observation, sight.relative, sight.valid)
+    align = _first_alignment(observation, sight, rotation)
     velocity = velocity_in(align)
-    if estimated and not travels and np.allclose(given, given[0], atol=1e-6):
+    # A camera that never moves at all may be one that nobody estimated. A second of legs can tell.
+    if estimated and not travels and len(given) > observation.fps and np.allclose(given, given[0], atol=1e-6):
         walked = sight.velocity_of_legs(align) if velocity is None else velocity
         if contradicted(walked, sight.seen @ align.T, sight.fps):
             sight = replace(sight, piece=np.arange(len(given)))
@@ -183,13 +184,12 @@ def _tensor(values: ndarray) -> Tensor:
 
 
 def _first_alignment(
-    observation: Observation, relative: Float[ndarray, "T K 3"], valid: ndarray
+    observation: Observation, sight: _Sight, rotation_w2c: Float[ndarray, "T 3 3"]
 ) -> Float[ndarray, "3 3"]:
     """Rotation from the camera's world to one with y up, by given gravity, else by standing bodies and held cameras."""
     if observation.gravity_w is not None:
         return rotation_to_up(-observation.gravity_w.astype(np.float64))
-    rotation_w2c = observation.rotation_w2c.astype(np.float64)
-    return rotation_to_up(up_from_bodies(relative[:, :24], valid.astype(np.float64), rotation_w2c))
+    return rotation_to_up(up_from_bodies(sight.relative[:, :24], sight.valid.astype(np.float64), rotation_w2c))
 
 
 def _root_path(sight: _Sight, align: Float[ndarray, "3 3"], velocity: Float[ndarray, "S 3"] | None) -> RootPath:
