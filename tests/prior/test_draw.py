@@ -54,6 +54,13 @@ def test_a_prior_that_knows_one_motion_draws_it(prior, random_motion, monkeypatc
     torch.testing.assert_close(drawn.rotations[1, :, 1:], rotations[:-1, 1:], atol=0.05, rtol=0)
 
 
+def test_motions_are_settled_when_they_are_drawn(prior, monkeypatch):
+    asked = []
+    monkeypatch.setattr("diffopt.prior.draw.settled", lambda _, drawn: asked.append(drawn) or drawn)
+    draw(prior, 2, 12, 5, torch.Generator().manual_seed(0), AVERAGE_OFFSETS)
+    assert [drawn.shape[:2] for drawn in asked] == [(2, 12)]
+
+
 def test_what_is_too_fast_for_motion_is_settled(prior):
     """A slow wave stays, a tremble of the same size goes, once the prior has seen slow motions."""
     time = torch.arange(16)[:, None] / 16

@@ -70,7 +70,7 @@ def draw(
     drawn = sample_ddim(
         lambda noised, level: prior.denoise(noised, level, level), prior.schedule.respaced(steps), noise
     )
-    features = prior.physical(drawn)
+    features = prior.physical(settled(prior, drawn))
     return walked(motion_from_features(features, prior.fps), features, prior.fps, offsets)
 
 
