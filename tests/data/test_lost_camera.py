@@ -42,7 +42,7 @@ def test_an_even_turn_goes_on_through_what_was_missed():
     lost[[0, 14, 15, 16, 17, 38]] = True
     seen, places = forgetting(rotation, centers, lost)
 
-    assert (lost_steps(places) == lost).all()
+    assert (lost_steps(seen, places) == lost).all()
     turned, moved = turned_on(seen, places, lost)
 
     np.testing.assert_allclose(turned, rotation, atol=1e-9)
@@ -54,10 +54,18 @@ def test_an_even_turn_goes_on_through_what_was_missed():
 
 def test_a_camera_that_moves_or_never_does_is_not_lost():
     rotation, centers = orbit()
-    assert not lost_steps(centers).any()
-    assert not lost_steps(0 * centers).any()
+    assert not lost_steps(rotation, centers).any()
+    assert not lost_steps(rotation, 0 * centers).any()
     same, places = turned_on(rotation, centers, np.zeros(39, dtype=bool))
     assert same is rotation and places is centers
+
+
+def test_a_camera_that_stops_to_pan_is_not_lost():
+    rotation, centers = orbit()
+    centers[20:] = centers[20]
+    assert not lost_steps(rotation, centers).any()
+    rotation[20:] = rotation[20]
+    assert lost_steps(rotation, centers).sum() == 19
 
 
 def test_legs_contradict_a_camera_that_is_said_to_stand():
@@ -88,7 +96,8 @@ def _travelled(observation, body) -> tuple[float, float]:
 def test_a_walk_goes_on_while_slam_is_lost(walk):
     body, film = walk
     observation = film(slam_lost_per_s=1.0)
-    assert lost_steps(-np.einsum("tji,tj->ti", observation.rotation_w2c, observation.translation_w2c)).mean() > 0.2
+    centers = -np.einsum("tji,tj->ti", observation.rotation_w2c, observation.translation_w2c)
+    assert lost_steps(observation.rotation_w2c, centers).mean() > 0.2
 
     found, true = _travelled(observation, body)
 

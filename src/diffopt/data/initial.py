@@ -85,7 +85,7 @@ def initial_state(
     given_centers = -np.einsum("tji,tj->ti", given, observation.translation_w2c.astype(np.float64))
     given_centers = given_centers - given_centers[0]
     estimated = observation.camera_trust == "estimated"
-    lost = lost_steps(given_centers) & estimated
+    lost = lost_steps(given, given_centers) & estimated
     rotation, centers = turned_on(given, given_centers, lost)
     travels = observation.camera_trust != "static" and float(np.linalg.norm(centers, axis=-1).max()) > 1e-6
     pelvis_c = landmarks_c[:, JOINT_INDEX["pelvis"]]

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-STILL = 1e-6
-"""A step this small, as a part of the whole travel, is none."""
+STILL, STILL_RAD = 1e-6, 0.0035
+"""A step this small, as a part of the whole travel, is none, if the camera hardly turns in it either (0.2 degrees):
+cameras stop to pan, and such a pan was seen."""
 NEIGHBOUR_STEPS = 5
 """Steps on either side that tell how a camera turns while it is lost."""
 CONTRADICTED_M_S, CONTRADICTED_S = 0.4, 1.0
@@ -19,10 +20,12 @@ CONTRADICTED_M_S, CONTRADICTED_S = 0.4, 1.0
 more than this: half of a slow walk."""
 
 
-def lost_steps(centers: Float[ndarray, "T 3"]) -> Bool[ndarray, "S"]:
+def lost_steps(rotation_w2c: Float[ndarray, "T 3 3"], centers: Float[ndarray, "T 3"]) -> Bool[ndarray, "S"]:
     """Steps between frames in which a camera that travels stands exactly still."""
     extent = np.linalg.norm(centers - centers[0], axis=-1).max()
-    return (np.linalg.norm(np.diff(centers, axis=0), axis=-1) <= STILL * extent) & (extent > 0)
+    moved = np.linalg.norm(np.diff(centers, axis=0), axis=-1)
+    turned = np.linalg.norm(np.diff(rotation_w2c, axis=0), axis=(-2, -1)) / np.sqrt(2)
+    return (moved <= STILL * extent) & (turned < STILL_RAD) & (extent > 0)
 
 
 def contradicted(velocity: Float[ndarray, "S 3"], seen_w: Float[ndarray, "T 3"], fps: float) -> bool:
