@@ -13,6 +13,7 @@ from diffopt.data.front_end_errors import DETECTORS
 from diffopt.data.initial import initial_state, observed_bodies
 from diffopt.data.lost_camera import contradicted, lost_steps, pieces, turned_on
 from diffopt.data.synthetic import simulate_observation, synthetic_walk
+from diffopt.geometry.cameras import to_camera
 from diffopt.prior.prior import load_prior
 
 
@@ -88,6 +89,12 @@ def walk():
 
 def _travelled(observation, body) -> tuple[float, float]:
     state = initial_state(observation, body, observed_bodies(observation), load_prior())
+    # Whatever is put together anew: the camera sees the body where it saw it.
+    rest_pelvis = body.rest_joints(state.betas)[0]
+    pelvis_c = to_camera(
+        (state.motion.transl + rest_pelvis)[:, None], state.cameras.rotation_w2c, state.cameras.translation_w2c
+    )[:, 0]
+    assert (pelvis_c - torch.as_tensor(observation.transl_c) - rest_pelvis).norm(dim=-1).max() < 0.5
     root = state.motion.transl[:, [0, 2]]
     true = torch.as_tensor(observation.truth_transl)[:, [0, 2]]
     return float((root[-1] - root[0]).norm()), float((true[-1] - true[0]).norm())

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from diffopt.body.keypoints import KEYPOINT_SETS, mirrored_rows
 from diffopt.body.model import load_body
@@ -60,6 +61,22 @@ def test_a_slip_is_mended(walk, body, frames):
 
 def test_a_body_that_is_the_wrong_way_round_throughout_turns_no_keypoints(walk, body):
     wrong = swapped(walk, slice(None))
+    same, exchanged = with_sides_mended(wrong, body, observed_bodies(wrong))
+    assert same is wrong and not exchanged.any()
+
+
+def test_a_body_that_is_the_wrong_way_round_for_a_moment_turns_no_keypoints(walk, body):
+    """The keypoints before and after speak against it."""
+    bodies = observed_bodies(walk)
+    about = torch.diag(torch.tensor([-1.0, 1.0, -1.0]))
+    orient = bodies.global_orient.clone()
+    orient[20:25] = orient[20:25] @ about
+    same, exchanged = with_sides_mended(walk, body, replace(bodies, global_orient=orient))
+    assert same is walk and not exchanged.any()
+
+
+def test_more_than_a_slip_is_left_alone(walk, body):
+    wrong = swapped(walk, slice(10, 45))
     same, exchanged = with_sides_mended(wrong, body, observed_bodies(wrong))
     assert same is wrong and not exchanged.any()
 

@@ -44,8 +44,8 @@ def forward_kinematics(
         turned = world[-1].index_select(-3, above) @ local.index_select(-3, torch.tensor(children, device=local.device))
         world.append(turned[..., :3])
         positions.append(positions[-1].index_select(-2, above) + turned[..., 3])
-    order = torch.tensor([joint for joints in generations for joint in joints], device=local.device).argsort()
-    return torch.cat(world, dim=-3).index_select(-3, order), torch.cat(positions, dim=-2).index_select(-2, order)
+    # SMPL numbers its joints by generations, so that they already stand in their order.
+    return torch.cat(world, dim=-3), torch.cat(positions, dim=-2)
 
 
 @functools.cache
