@@ -1,6 +1,7 @@
 """Which way is up, and where the floor is, from bodies and their planted feet."""
 
 import numpy as np
+import scipy.spatial.distance
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -8,6 +9,8 @@ from diffopt.body.mass import center_of_mass
 from diffopt.body.skeleton import JOINT_INDEX
 
 UP = np.array([0.0, 1.0, 0.0])
+GRAVITY_M_S2 = 9.81
+STRIDE_S = 1.0
 _ANKLES = [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]
 _TOES = [JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]
 
@@ -25,20 +28,23 @@ def rotation_to_up(up: Float[ndarray, "3"]) -> Float[ndarray, "3 3"]:
 def up_from_bodies(
     joints: Float[ndarray, "T 24 3"],
     weight: Float[ndarray, "T"],
+    pelvis: Float[ndarray, "T 3"],
     rotation_w2c: Float[ndarray, "T 3 3"],
 ) -> Float[ndarray, "3"]:
     """World-up from all that bodies and the camera say: how people stand, that they do not fall, how cameras are held.
 
     Args:
-        joints: relative to any point of the body, axes of the camera's world, metres.
+        joints: relative to the pelvis, axes of the camera's world, metres.
         weight: trust in each frame.
+        pelvis: from the camera, same axes, metres.
         rotation_w2c: the camera in each frame; its axes are its rows.
 
     Returns:
         Unit vector.
     """
     standing = up_from_posture(joints[:, JOINT_INDEX["neck"]] - joints[:, _ANKLES].mean(axis=1), weight)
-    return up_of_held_camera(up_from_balance(joints, weight, standing), rotation_w2c[:, 0], rotation_w2c[:, 2])
+    up = up_from_balance(joints, weight, standing)
+    return up_of_held_camera(up, rotation_w2c[:, 0], pelvis[:, None] + joints[:, _TOES])
 
 
 def up_from_posture(
@@ -100,89 +106,122 @@ def up_from_balance(
 
 
 def up_from_contacts(
-    joints: Float[ndarray, "T 24 3"], feet: Float[ndarray, "T F 3"], planted: Float[ndarray, "T F"]
+    joints: Float[ndarray, "T 24 3"],
+    feet: Float[ndarray, "T F 3"],
+    planted: Float[ndarray, "T F"],
+    root: Float[ndarray, "T 3"],
+    fps: float,
 ) -> Float[ndarray, "3"]:
-    """World-up as in `up_from_balance`, once it is known when which point of a foot is down.
+    """World-up as in `up_from_balance`, once it is known when which point of a foot is down, and where people go.
 
-    A runner's lower foot trails behind while nothing carries: only what is planted is support.
+    A runner's lower foot trails behind while nothing carries: only what is planted is support. And who gathers speed
+    leans into it: the ground pushes along g up + a (Newton), on average along g up + (gained velocity) / duration.
 
     Args:
-        joints: relative to any point of the body, axes of the camera's world, metres.
+        joints: relative to the root, axes of the camera's world, metres.
         feet: points of the soles, likewise.
         planted: how far each point is down, 0 to 1.
+        root: its path, same axes, metres.
+        fps: frames per second.
 
     Returns:
         Unit vector.
     """
     carrying = planted + 1e-6
+    center = center_of_mass(joints)
     support = (carrying[..., None] * feet).sum(axis=1) / carrying.sum(axis=1)[:, None]
-    up = carrying.max(axis=1) @ (center_of_mass(joints) - support)
+    push = carrying.max(axis=1) @ (center - support)
+    push = push / np.linalg.norm(push)
+    gained = _mean_acceleration(center + root, fps)
+    # The push is as strong as makes up a unit vector.
+    strength = push @ gained + np.sqrt(max(GRAVITY_M_S2**2 - gained @ gained + (push @ gained) ** 2, 0.0))
+    up = strength * push - gained
     return up / np.linalg.norm(up)
+
+
+def _mean_acceleration(path: Float[ndarray, "T 3"], fps: float) -> Float[ndarray, "3"]:
+    """Velocity gained from a clip's beginning to its end over the time between, metres per second squared.
+
+    Each of the two velocities is that of a stride, since people sway in each; of a third of a clip that is shorter.
+    """
+    span = min(round(STRIDE_S * fps), (len(path) - 1) // 3)
+    if span < 1:
+        return np.zeros(3)
+    before, after = path[span] - path[0], path[-1] - path[-1 - span]
+    return (after - before) * fps**2 / (span * (len(path) - 1 - span))
 
 
 def up_of_held_camera(
     up: Float[ndarray, "3"],
     right_w: Float[ndarray, "T 3"],
-    forward_w: Float[ndarray, "T 3"],
+    feet_seen: Float[ndarray, "T F 3"],
     body_error: float = 0.14,
     roll_error: float = 0.05,
-    pitch_error: float = 0.15,
-    usual_pitch: float = -0.09,
+    height_error_m: float = 0.4,
+    usual_height_m: float = 1.5,
     rolled: float = 0.35,
+    raised_m: float = 1.0,
 ) -> Float[ndarray, "3"]:
-    """World-up as bodies say, mended by how cameras are held: level, and looking down a little at who stands there.
+    """World-up as bodies say, mended by how cameras are held: level, and as high as people hold them.
 
     Runners lean and dancers bend, the same way throughout a clip. Seen from the side that is roll, which the camera
-    knows well: a picture's rows lie across up. Seen from the front it is pitch, of which it knows less: somebody films
-    from eye level, five metres away, and aims at the hips. One clip is one piece of evidence, of either kind, however
-    many frames it has.
+    knows well: a picture's rows lie across up. Seen from the front it is pitch, of which it knows less: only that a
+    camera turned wrongly would be held under the floor, or over everybody's heads. One clip is one piece of evidence,
+    of either kind, however many frames it has.
 
     Args:
         up: what the bodies say, a unit vector, axes of the camera's world.
         right_w: the camera's x axis in each frame, same axes.
-        forward_w: its z axis, where it looks.
+        feet_seen: points of the feet from the camera, same axes, metres; the lowest is taken to stand.
         body_error: how far bodies lean, radians.
         roll_error: how far a camera is off level, radians.
-        pitch_error: how far it looks up or down from `usual_pitch`, radians.
-        usual_pitch: how far cameras look up, radians.
-        rolled: a camera that seems off by this much is believed half: some are held askew, or fly.
+        height_error_m: how far it is held from `usual_height_m`, metres.
+        usual_height_m: how high cameras are held over the ground on which people stand, metres.
+        rolled: a camera that seems off level by this much is believed half: some are held askew.
+        raised_m: likewise one that seems held this far from the usual height: some fly, some lie on the ground.
 
     Returns:
         Unit vector.
     """
-    across, along = right_w.T @ right_w / len(right_w), forward_w.T @ forward_w / len(forward_w)
-    lift = np.sin(usual_pitch) * forward_w.mean(axis=0)
-    roll = np.sqrt(np.clip(up @ across @ up, 0, 1))
-    pitch = np.sqrt(np.clip(up @ along @ up - 2 * up @ lift + np.sin(usual_pitch) ** 2, 0, 1))
+    across = right_w.T @ right_w / len(right_w)
+    lowest = (feet_seen @ up).argmin(axis=1)
+    ground = feet_seen[np.arange(len(feet_seen)), lowest].mean(axis=0)
+    roll = np.arcsin(np.sqrt(np.clip(up @ across @ up, 0, 1)))
+    rise = usual_height_m + ground @ up
 
-    def precision(error: float, seems: float) -> float:
-        return (body_error / error) ** 2 / (1 + (np.arcsin(seems) / rolled) ** 2) ** 2
+    def precision(error: float, seems: float, strange: float) -> float:
+        return (body_error / error) ** 2 / (1 + (seems / strange) ** 2) ** 2
 
-    of_roll, of_pitch = precision(roll_error, float(roll)), precision(pitch_error, float(pitch))
-    level = np.linalg.solve(np.eye(3) + of_roll * across + of_pitch * along, up + of_pitch * lift)
+    of_roll, of_height = precision(roll_error, roll, rolled), precision(height_error_m, rise, raised_m)
+    level = np.linalg.solve(
+        np.eye(3) + of_roll * across + of_height * np.outer(ground, ground),
+        up - of_height * usual_height_m * ground,
+    )
     return level / np.linalg.norm(level)
 
 
 def up_from_planted_feet(
     points: Float[ndarray, "N 3"],
     planted: Float[ndarray, "N"],
-    samples_per_contact: float,
     height_error_m: float = 0.03,
     tilt_error: float = 0.06,
+    place_m: float = 0.2,
 ) -> Float[ndarray, "3"]:
     """A small correction of +y that makes planted feet lie on one level.
 
     Args:
         points: foot points in the world, y about up, metres.
         planted: how far each is down, 0 to 1.
-        samples_per_contact: points that one contact contributes; they are one piece of evidence, not many.
         height_error_m: how level floor and feet are, metres.
         tilt_error: how far +y may be off, radians; the path's extent decides how much of that can be seen.
+        place_m: points this near to each other are one piece of evidence, however long somebody stands there.
 
     Returns:
         Unit vector, near +y.
     """
-    weight = planted / samples_per_contact
+    near = np.exp(-0.5 * scipy.spatial.distance.cdist(points, points, "sqeuclidean") / place_m**2)
+    evidence = planted / np.maximum(near @ planted, 1e-9)
+    weight = evidence
     tilt = np.zeros(2)
     for _ in range(10):
         center = (weight[:, None] * points).sum(axis=0) / weight.sum()
@@ -192,7 +231,7 @@ def up_from_planted_feet(
         normal = (weight[:, None] * ground).T @ ground / height_error_m**2 + np.eye(2) / tilt_error**2
         tilt = np.linalg.solve(normal, -(weight * offset[:, 1]) @ ground / height_error_m**2)
         residual = offset[:, 1] + ground @ tilt
-        weight = planted / samples_per_contact / (1 + (residual / (2 * height_error_m)) ** 2)
+        weight = evidence / (1 + (residual / (2 * height_error_m)) ** 2)
     up = np.array([tilt[0], 1.0, tilt[1]])
     return up / np.linalg.norm(up)
 

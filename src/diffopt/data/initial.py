@@ -32,9 +32,6 @@ from diffopt.motion.motion import Motion
 from diffopt.prior.kinematics import kinematic_velocity
 from diffopt.prior.prior import MotionPrior
 
-CONTACT_S = 0.3
-"""A foot is down for about this long in a step."""
-
 
 @dataclass(frozen=True)
 class InitialState:
@@ -189,7 +186,8 @@ def _first_alignment(
     """Rotation from the camera's world to one with y up, by given gravity, else by standing bodies and held cameras."""
     if observation.gravity_w is not None:
         return rotation_to_up(-observation.gravity_w.astype(np.float64))
-    return rotation_to_up(up_from_bodies(sight.relative[:, :24], sight.valid.astype(np.float64), rotation_w2c))
+    trust = sight.valid.astype(np.float64)
+    return rotation_to_up(up_from_bodies(sight.relative[:, :24], trust, sight.seen, rotation_w2c))
 
 
 def _root_path(sight: _Sight, align: Float[ndarray, "3 3"], velocity: Float[ndarray, "S 3"] | None) -> RootPath:
@@ -213,15 +211,14 @@ def _root_path(sight: _Sight, align: Float[ndarray, "3 3"], velocity: Float[ndar
 def _turn_by_contacts(
     sight: _Sight, align: Float[ndarray, "3 3"], path: RootPath, rotation_w2c: Float[ndarray, "T 3 3"]
 ) -> Float[ndarray, "3 3"]:
-    up = up_from_contacts(sight.relative[:, :24] @ align.T, sight.feet(align), path.planted)
-    return rotation_to_up(up_of_held_camera(up, rotation_w2c[:, 0], rotation_w2c[:, 2]))
+    feet = sight.feet(align)
+    up = up_from_contacts(sight.relative[:, :24] @ align.T, feet, path.planted, path.root, sight.fps)
+    return rotation_to_up(up_of_held_camera(up, rotation_w2c[:, 0], (sight.seen @ align.T)[:, None] + feet))
 
 
 def _up_from_path(sight: _Sight, align: Float[ndarray, "3 3"], path: RootPath) -> Float[ndarray, "3"]:
     points = sight.feet(align) + path.root[:, None]
-    return up_from_planted_feet(
-        points.reshape(-1, 3), path.planted.ravel(), samples_per_contact=2 * sight.fps * CONTACT_S
-    )
+    return up_from_planted_feet(points.reshape(-1, 3), path.planted.ravel())
 
 
 def _place(

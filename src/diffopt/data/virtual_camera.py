@@ -16,8 +16,10 @@ from diffopt.geometry.cameras import Cameras, look_at
 
 CAMERA_MOVES: tuple[str, ...] = ("static", "pan", "follow", "orbit", "dolly", "zoom", "shake")
 
-EYE_HEIGHT_M = 1.5
-"""A camera held at chest to eye level."""
+_HEIGHT_M = (1.1, 1.9)
+"""A low tripod to a phone held over the head."""
+_AIM_M = 0.9
+"""Cameras are aimed at hips."""
 _FIELD_OF_VIEW_RAD = (math.radians(50), math.radians(68))
 """Horizontal: phones' main cameras (26 mm equivalent: 68°) down to a mild zoom."""
 _FOLLOW_SECONDS = 0.6
@@ -77,28 +79,30 @@ def film(
     frames = len(pelvis)
     seconds = torch.arange(frames, dtype=torch.float64) / fps
     followed = torch.from_numpy(gaussian_filter1d(pelvis.numpy(), _FOLLOW_SECONDS * fps, axis=0, mode="nearest"))
-    followed[:, 1] = 0.9
+    followed[:, 1] = _AIM_M
     middle = (followed.amin(dim=0) + followed.amax(dim=0)) / 2
     reach = (followed - middle).norm(dim=-1).max()
     angle = torch.as_tensor(random.uniform(0, 2 * math.pi), dtype=torch.float64)
     width = image_size_px[0]
     focal = width / 2 / math.tan(random.uniform(*_FIELD_OF_VIEW_RAD) / 2)
     near = random.uniform(3.5, 5.5)
+    # From a stream of its own: it leaves the other draws alone.
+    height = random.spawn(1)[0].uniform(*_HEIGHT_M)
     far = near + 1.3 * float(reach)  # from here the path lies inside the narrowest view
 
     if move == "static":
-        eye, target = middle + _beside(angle, far), middle
+        eye, target = middle + _beside(angle, far, height), middle
     elif move in ("pan", "zoom"):
-        eye, target = middle + _beside(angle, far), followed
+        eye, target = middle + _beside(angle, far, height), followed
     elif move == "dolly":
         speed = (followed[-1] - followed[0]) / (frames - 1)
-        eye = middle + _beside(angle, near) + speed * (torch.arange(frames)[:, None] - (frames - 1) / 2)
-        target = eye - _beside(angle, near)
+        eye = middle + _beside(angle, near, height) + speed * (torch.arange(frames)[:, None] - (frames - 1) / 2)
+        target = eye - _beside(angle, near, height)
     elif move == "orbit":
         rate = math.radians(random.uniform(10, 25)) * random.choice([-1, 1])
-        eye, target = followed + _beside(angle + rate * seconds, near), followed
+        eye, target = followed + _beside(angle + rate * seconds, near, height), followed
     else:
-        eye, target = followed + _beside(angle + 0.3 * _drift(random, frames, 3 * fps), near), followed
+        eye, target = followed + _beside(angle + 0.3 * _drift(random, frames, 3 * fps), near, height), followed
         bounce = torch.stack(
             [0.5 * torch.sin(2 * math.pi * 0.9 * seconds), torch.sin(2 * math.pi * 1.8 * seconds)], dim=-1
         )
@@ -123,9 +127,9 @@ def film(
     )
 
 
-def _beside(angle: Float[Tensor, "*T"], distance: float) -> Float[Tensor, "*T 3"]:
-    """From a target at hip height to a camera at eye height."""
-    rise = torch.full_like(angle, EYE_HEIGHT_M - 0.9)
+def _beside(angle: Float[Tensor, "*T"], distance: float, height: float) -> Float[Tensor, "*T 3"]:
+    """From what a camera is aimed at to the camera."""
+    rise = torch.full_like(angle, height - _AIM_M)
     return torch.stack([distance * torch.sin(angle), rise, distance * torch.cos(angle)], dim=-1)
 
 

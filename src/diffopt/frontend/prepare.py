@@ -148,8 +148,9 @@ def _ground_under(
     betas = torch.as_tensor(initial.betas)
     landmarks_c = body.landmarks(motion.body_pose, motion.global_orient, motion.transl, betas).double().numpy()
     rotation = camera.rotation_w2c.astype(np.float64)
-    joints_w = np.einsum("tji,tkj->tki", rotation, landmarks_c[:, :24] - landmarks_c[:, :1])
-    up_w = up_from_bodies(joints_w, frame_valid.astype(np.float64), rotation)
+    joints_w = np.einsum("tji,tkj->tki", rotation, landmarks_c[:, :24])
+    pelvis_w = joints_w[:, 0]
+    up_w = up_from_bodies(joints_w - pelvis_w[:, None], frame_valid.astype(np.float64), pelvis_w, rotation)
     # From the skin of heel and toe down to the ground.
     down_c = -(rotation @ up_w)[:, None] * body.sole_heights(betas).double().numpy()[:, None]
     return find_ground(
