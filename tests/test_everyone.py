@@ -63,7 +63,9 @@ def test_convert_writes_one_of_them_or_all(slahmr, tmp_path, capsys):
     assert np.linalg.norm(second.transl_c - first.transl_c, axis=1) == pytest.approx(0.5, abs=1e-3)
     assert main(["convert", str(slahmr), "--from", "wham", "--out", str(tmp_path / "o.npz")]) == 2
     assert main(["convert", str(slahmr), "--person", "7", "--out", str(tmp_path / "o.npz")]) == 2
-    told = capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "  camera: the body file's own" in printed.out and "  keypoints: no detections in the files" in printed.out
+    told = printed.err
     assert "not laid out as wham writes it" in told and "no person '7'; found" in told
 
 

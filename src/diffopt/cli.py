@@ -156,10 +156,14 @@ def _sample(options: argparse.Namespace) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
+    from diffopt.data.formats import told
+    from diffopt.data.observation import Observation
     from diffopt.exchange import convert
 
     written = convert(options.sources, options.out, options.from_format, options.person, options.everyone, options.body)
     for path in written:
+        for line in told(Observation.load(path)):
+            console.print(f"  {escape(line)}", soft_wrap=True)
         console.print(f"Observation: {path}. Fit it with `diffopt fit source={path}`.", soft_wrap=True)
 
 

@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from diffopt.body.model import BodyModel, load_body
 from diffopt.config import Config, load_config, to_yaml
-from diffopt.data.formats import read
+from diffopt.data.formats import read, told
 from diffopt.data.height import with_known_height
 from diffopt.data.observation import Observation
 from diffopt.errors import DiffoptError
@@ -62,6 +62,8 @@ def fit(
     body = load_body(config.body.model)
     observation = observed or _timed(seconds, "front end", lambda: _observe(config, body, work))
     _check_body(observation, body)
+    for line in told(observation):
+        console.print(f"  {escape(line)}", soft_wrap=True)
     prior = prior_for(config.fit, config.prior.path)
     truth = TruthScore(observation, body) if observation.has_truth else None
     fitted = fit_sequence(

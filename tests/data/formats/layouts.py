@@ -80,13 +80,14 @@ class Scene:
         return np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
 
 
-def film_scene(body: BodyModel) -> Scene:
+def film_scene(body: BodyModel, seed: int = 4) -> Scene:
+    """A walk in an orbit whose side, distance and speed the seed decides."""
     pose, orient, transl, _ = synthetic_walk(body, FRAMES, FPS, seed=3)
     motion = Motion.from_axis_angle(pose.float(), orient.float(), transl.float())
     betas = torch.zeros(10)
     where = (motion.body_pose, motion.global_orient, motion.transl, betas)
     landmarks, vertices = (one.double() for one in (body.landmarks(*where), body.vertices(*where)))
-    camera = film("orbit", landmarks[:, 0], FPS, (WIDTH, HEIGHT), np.random.default_rng(4))
+    camera = film("orbit", landmarks[:, 0], FPS, (WIDTH, HEIGHT), np.random.default_rng(seed))
     turn, shift = camera.rotation_w2c.numpy(), camera.translation_w2c.numpy()
 
     def to_camera(points: torch.Tensor) -> np.ndarray:

@@ -197,7 +197,7 @@ def panning(turn_deg, frames=60):
 def test_an_inverted_camera_path_turns_the_person():
     turn, orient = panning(60)
 
-    check_camera_turn(turn, orient, 30.0, "traj.npy")
+    assert check_camera_turn(turn, orient, 30.0, "traj.npy") is None
     with pytest.raises(DiffoptError, match=r"traj\.npy: .*turns by 31 degrees.* by 0: inverted extrinsics"):
         check_camera_turn(np.swapaxes(turn, 1, 2), orient, 30.0, "traj.npy")
 
@@ -216,7 +216,16 @@ def test_the_camera_in_the_bodys_own_file_is_looked_at_too(tmp_path, scene, monk
 def test_a_camera_that_hardly_turns_tells_nothing():
     turn, orient = panning(6)
 
-    check_camera_turn(np.swapaxes(turn, 1, 2), orient, 30.0, "traj.npy")
+    assert check_camera_turn(np.swapaxes(turn, 1, 2), orient, 30.0, "traj.npy") is None
+
+
+def test_who_walks_on_an_arc_while_the_camera_turns_the_other_way_is_told_of_and_not_refused():
+    turn, _ = panning(15)
+    facing = Rotation.from_rotvec(np.outer(np.radians(np.linspace(0, -30, 60)), [0, 1, 0])).as_matrix()
+
+    doubt = check_camera_turn(turn, turn @ facing, 30.0, "traj.npy")
+
+    assert doubt.startswith("traj.npy: with this camera the person turns by 8 degrees in every 0.5 s, with its inverse")
 
 
 def test_files_of_different_videos_are_refused(tmp_path, scene):

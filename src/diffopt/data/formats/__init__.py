@@ -4,6 +4,7 @@
 size). Every body is projected and must fall on the files' own 2D, else the error says which convention looks wrong.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from diffopt.data.formats.parts import Contents, Person
 from diffopt.data.observation import Observation
 from diffopt.errors import DiffoptError
 
-__all__ = ["FORMATS", "read", "read_all", "recognise"]
+__all__ = ["FORMATS", "read", "read_all", "recognise", "told"]
 
 Paths = str | Path | Sequence[str | Path]
+TOLD = ("camera", "fps", "focal_px", "keypoints", "imprecise", "camera_turn")
+"""What of an import's provenance its user should hear of."""
 
 
 def read(
@@ -73,6 +76,12 @@ def read_all(
     _choose(people, None, files)
     settings = settle(sources, video, name or files[0].stem)
     return {_label(people, one): _one(sources, source, one, video, settings, model) for source, one in people}
+
+
+def told(observation: Observation) -> list[str]:
+    """What was taken from where, assumed or doubted when an observation was made of other tools' files, for people."""
+    notes = json.loads(observation.provenance)
+    return [f"{name}: {notes[name]}" for name in TOLD if name in notes] if "files" in notes else []
 
 
 def _files(paths: Paths) -> list[Path]:

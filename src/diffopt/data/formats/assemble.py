@@ -112,7 +112,9 @@ def observation_of(
     filled, seen = fill(placed, num_frames)
     if given is not None or (own_camera is not None and not person.in_world):
         where = source.path if given is None else given[0].path
-        check_camera_turn(camera.rotation_w2c, filled.global_orient, settings.fps, where)
+        doubt = check_camera_turn(camera.rotation_w2c, filled.global_orient, settings.fps, where)
+        if doubt is not None:
+            notes["camera_turn"] = doubt
     lens = at_frames(new, np.arange(num_frames))
     keypoint_set, points = keypoints_of(sources, person, filled, lens, model, notes)
     if not np.isfinite(points[..., :2]).any():

@@ -20,28 +20,38 @@ MIN_CAMERA_TURN_DEG = 10.0
 MUCH_CALMER = 0.7
 """The inverse must leave this part of the person's turning, or less, to be believed."""
 MIN_GAIN_DEG = 2.0
+MUCH_TURNED_DEG = 12.0
+"""Who walks on an arc while the camera turns the other way is calmer through the inverse too. But people hardly ever
+turn by more than this in every half second; of less it is only told."""
 MAX_OFF_CENTER = 0.25
 """How far from the middle the principal point may be, as a part of the image's side: videos are trimmed, not cut up."""
 
 
 def check_camera_turn(
     rotation_w2c: Float[ndarray, "T 3 3"], global_orient_c: Float[ndarray, "T 3 3"], fps: float, where: str
-) -> None:
+) -> str | None:
     """Compare how much the person turns in the world, with the camera as it was read and with its inverse.
 
+    Returns:
+        What to tell the user if the person's turning can be doubted; None if it cannot.
+
     Raises:
-        DiffoptError: the camera turns, and its inverse leaves the person much calmer.
+        DiffoptError: the camera turns, the person hardly stops turning, and the inverse leaves them much calmer.
     """
     step = max(1, round(STEP_S * fps))
     if len(rotation_w2c) <= 2 * step or _degrees(rotation_w2c @ rotation_w2c[0].T).max() < MIN_CAMERA_TURN_DEG:
-        return
+        return None
     as_read = _turn_deg(rotation_w2c, global_orient_c, step)
     inverted = _turn_deg(np.swapaxes(rotation_w2c, -1, -2), global_orient_c, step)
-    if inverted < MUCH_CALMER * as_read and as_read - inverted > MIN_GAIN_DEG:
-        raise DiffoptError(
-            f"{where}: with this camera the person turns by {as_read:.0f} degrees in every {STEP_S} s, with its "
-            f"inverse by {inverted:.0f}: inverted extrinsics; invert the camera's poses in the file."
-        )
+    if inverted >= MUCH_CALMER * as_read or as_read - inverted <= MIN_GAIN_DEG:
+        return None
+    found = (
+        f"{where}: with this camera the person turns by {as_read:.0f} degrees in every {STEP_S} s, with its inverse by "
+        f"{inverted:.0f}: "
+    )
+    if as_read > MUCH_TURNED_DEG:
+        raise DiffoptError(f"{found}inverted extrinsics; invert the camera's poses in the file.")
+    return f"{found}inverted extrinsics, or somebody who walks on an arc; look at the result"
 
 
 def check_lens(lens: Lens, image_size_px: tuple[int, int], where: str) -> None:

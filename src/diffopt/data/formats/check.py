@@ -21,6 +21,7 @@ KEYPOINT_TOLERANCE, KEYPOINT_LIMIT = 0.10, 0.13
 tolerance nothing is asked; beyond the limit the files are refused, whatever the reason."""
 BOX_TOLERANCE, BOX_LIMIT = 0.06, 0.10
 """Boxes say less: one wrong edge is forgiven, so what moves the body counts for less."""
+BEHIND = "behind the camera"
 MUCH_BETTER = 1.5
 """Another convention must come nearer by this factor: one of the many comes a little nearer by chance."""
 
@@ -51,7 +52,8 @@ def check(view: View, model: BodyModel, where: str, what: str) -> float:
         readings += crop_readings(view)
     others = [(misfit(other, model), name, mend) for name, mend, other in readings]
     fitting = [one for one in others if one[0].median <= allowed]
-    away = f"{found.median:.0%} of the person's size away" if np.isfinite(found.median) else "behind the camera"
+    # Rounded up, lest it look as if what is refused were allowed.
+    away = f"{np.ceil(100 * found.median):.0f}% of the person's size away" if np.isfinite(found.median) else BEHIND
     head = f"{where}: the body does not fall on {what}: it is {away}"
     best, name, mend = min(fitting, key=lambda one: one[0].whole, default=(found, "", ""))
     if best.whole < found.whole / MUCH_BETTER:
