@@ -2,10 +2,14 @@
 
 import io
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from rich.console import Console
 
@@ -18,6 +22,7 @@ from diffopt.errors import DiffoptError
 from diffopt.evaluate import evaluate, make_tasks
 from diffopt.evaluation.clip import score_clip
 from diffopt.evaluation.sequences import find_sequences
+from diffopt.fitting import run as fitting
 from tests.data.formats import layouts
 from tests.data.formats.test_importers import dump_joblib, dump_npy, dump_npz, dump_pickle, dump_torch
 
@@ -76,6 +81,14 @@ def values(document, table):
     """Figures of the scored systems by name."""
     lines = next(one for one in document["tables"] if one["name"] == table)["lines"]
     return {line["system"]: line["values"] for line in lines if not line["source"]}
+
+
+def without_time(document):
+    """The metrics of every clip but for the time it took."""
+    return [
+        {name: value for name, value in one["metrics"].items() if not name.startswith("seconds")}
+        for one in document["scores"]
+    ]
 
 
 def test_systems_that_know_the_truth_score_as_if(emdb, tmp_path):
@@ -165,14 +178,44 @@ def test_processes_find_the_same_as_one_process(walks, tmp_path):
     parallel = ["parallel.engine=processes", "parallel.workers=2"]
     together, _ = run(load_evaluation(None, [*settings, f"out={tmp_path / 'processes'}", *parallel]))
 
-    def without_time(document):
-        return [
-            {name: value for name, value in one["metrics"].items() if not name.startswith("seconds")}
-            for one in document["scores"]
-        ]
-
     assert without_time(together) == without_time(alone)
     assert [(one["start"], one["stop"]) for one in alone["scores"]] == [(0, 12)] * 4
+
+
+def test_a_fit_whose_process_is_killed_goes_on_where_it_was(walks, tmp_path, monkeypatch):
+    settings = [f"dataset={walks}", "segment_frames=12", "max_segments=1", *SHORT, "fit.stages.finetune.steps=60"]
+    settings += ["logging.checkpoint_every=5"]
+    killed = tmp_path / "killed"
+    command = [sys.executable, "-m", "diffopt.cli", "evaluate", *settings, f"out={killed}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not list(killed.glob("work/*/checkpoints-*/last.ckpt")):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    (checkpoint,) = killed.glob("work/*/checkpoints-*/last.ckpt")
+    reached = torch.load(checkpoint, weights_only=True)["global_step"]
+    begun = []
+    trainer = pl.Trainer
+    monkeypatch.setattr(
+        fitting.pl, "Trainer", lambda callbacks, **rest: trainer(callbacks=[*callbacks, FirstStep(begun)], **rest)
+    )
+
+    resumed, _ = run(load_evaluation(None, [*settings, f"out={killed}"]))
+    unbroken, _ = run(load_evaluation(None, [*settings, f"out={tmp_path / 'unbroken'}"]))
+
+    assert 0 < reached < 68 and begun == [reached, 0, 0, 0]
+    assert without_time(resumed) == without_time(unbroken)
+    assert not list(killed.glob("work/*"))
+
+
+class FirstStep(pl.Callback):
+    """Notes at which step each fit begins."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def on_train_start(self, trainer, fit):
+        self.steps.append(trainer.global_step)
 
 
 def test_a_failing_sequence_is_reported_and_does_not_stop_the_others(walks, tmp_path):
