@@ -15,6 +15,8 @@ from accuracy_rows import _one_euro
 from accuracy_table import write_tables
 from emdb_layout import write_front_end
 from PIL import Image
+from published import measure as measure_answer
+from published import read_answer
 from worst_cases import main as draw_worst_cases
 from worst_cases import worst
 
@@ -24,6 +26,8 @@ from diffopt.data.formats import read
 from diffopt.data.front_end_errors import DETECTORS
 from diffopt.data.synthetic import simulate_observation
 from diffopt.data.walk import synthetic_walk
+from diffopt.evaluation.clip import given_world
+from tests.data.formats import layouts
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "accuracy.py"
 PLAN = {
@@ -191,3 +195,27 @@ def test_the_simulated_tools_files_are_read_however_imprecise_the_tools(seed, st
 
     assert len(notes["check"]) == 2 and max(notes["check"].values()) < expected
     assert ("imprecise" in notes) == (strength == 1)
+
+
+def test_a_published_answer_is_read_as_a_users_file_would_be_and_measured(tmp_path):
+    answer = layouts.glamr(layouts.film_scene(load_body()))
+    person = answer["person_data"][0]
+
+    def found(name, person, camera):
+        np.savez(tmp_path / name, glamr_cam_pose=camera, **person)
+        observation = read_answer(tmp_path / name, tmp_path)
+        return measure_answer(given_world(observation, load_body()), observation)
+
+    locked = found("locked.npz", person, answer["cam_pose"])
+    # The same with a world that slips away under the person, 40 mm a frame.
+    slip = 0.04 * np.arange(layouts.FRAMES)[:, None] * [1.0, 0.0, 0.0]
+    camera = answer["cam_pose"].copy()
+    camera[:, :3, 3] -= np.einsum("tij,tj->ti", camera[:, :3, :3], slip)
+    slipping = found("slipping.npz", {**person, "root_trans_world": person["root_trans_world"] + slip}, camera)
+
+    feet = "feet that are down move, mm per frame"
+    assert locked[feet] < 10  # heels that lift off are near the floor at first
+    assert 30 < slipping[feet] < 50
+    for one in (locked, slipping):
+        assert one["reprojection, % of the person's size"] < 0.5
+    assert 0.5 < locked["path, m"] < 2

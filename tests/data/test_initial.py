@@ -158,6 +158,15 @@ def test_a_foot_that_stands_for_long_is_no_more_evidence_than_one_that_stands_fo
     assert np.degrees(np.arccos(once[1])) > 0.3
 
 
+def test_a_tilted_floor_is_found_in_an_hour_of_walking_too():
+    """432,000 foot points: pairs of them would take more memory than anybody has."""
+    places = np.linspace(0, 400, 1000)[:, None] * [1.0, 0.0, 0.3]
+    places[:, 1] = 0.02 * places[:, 0]
+    up = up_from_planted_feet(places.repeat(432, axis=0), np.ones(432_000))
+    # Uphill along the path; across it nothing is known, and nothing changed.
+    assert np.allclose(up / up[1], [-0.02 / 1.09, 1.0, -0.006 / 1.09], atol=1e-3)
+
+
 def test_floor_is_the_weighted_median():
     heights = np.array([0.0, 0.02, 0.5, 0.01])
     assert floor_height(heights, np.array([1.0, 1.0, 0.0, 1.0])) == 0.01

@@ -1,7 +1,7 @@
 """Which way is up, and where the floor is, from bodies and their planted feet."""
 
 import numpy as np
-import scipy.spatial.distance
+import scipy.spatial
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -219,8 +219,7 @@ def up_from_planted_feet(
     Returns:
         Unit vector, near +y.
     """
-    near = np.exp(-0.5 * scipy.spatial.distance.cdist(points, points, "sqeuclidean") / place_m**2)
-    evidence = planted / np.maximum(near @ planted, 1e-9)
+    evidence = planted / np.maximum(_crowd(points, planted, place_m), 1e-9)
     weight = evidence
     tilt = np.zeros(2)
     for _ in range(10):
@@ -234,6 +233,18 @@ def up_from_planted_feet(
         weight = evidence / (1 + (residual / (2 * height_error_m)) ** 2)
     up = np.array([tilt[0], 1.0, tilt[1]])
     return up / np.linalg.norm(up)
+
+
+def _crowd(points: Float[ndarray, "N 3"], weight: Float[ndarray, "N"], place_m: float) -> Float[ndarray, "N"]:
+    """Weight of all points within about `place_m` of each, itself among them.
+
+    By cells: feet stand still, so that even a long clip has few, while pairs of points grow with its square.
+    """
+    cells, cell = np.unique(np.round(points / (place_m / 2)).astype(int), axis=0, return_inverse=True)
+    tree = scipy.spatial.KDTree(cells * (place_m / 2))
+    distances = tree.sparse_distance_matrix(tree, 3 * place_m, output_type="coo_matrix")
+    distances.data = np.exp(-0.5 * (distances.data / place_m) ** 2)
+    return (distances @ np.bincount(cell.ravel(), weight))[cell.ravel()]
 
 
 def floor_height(heights: Float[ndarray, "N"], planted: Float[ndarray, "N"]) -> float:
