@@ -167,9 +167,10 @@ def test_a_tilted_floor_is_found_in_an_hour_of_walking_too():
     assert np.allclose(up / up[1], [-0.02 / 1.09, 1.0, -0.006 / 1.09], atol=1e-3)
 
 
-def test_floor_is_the_weighted_median():
-    heights = np.array([0.0, 0.02, 0.5, 0.01])
-    assert floor_height(heights, np.array([1.0, 1.0, 0.0, 1.0])) == 0.01
+def test_floor_is_the_weighted_lower_quartile():
+    heights = np.array([-0.01, 0.0, 0.02, 0.03, -0.5])
+    assert floor_height(heights, np.array([1.0, 1.0, 1.0, 1.0, 0.0])) == -0.01
+    assert floor_height(heights, np.array([1.0, 3.0, 1.0, 1.0, 0.0])) == 0.0
 
 
 def test_path_and_scale_equal_a_general_least_squares_solver():

@@ -247,8 +247,17 @@ def _crowd(points: Float[ndarray, "N 3"], weight: Float[ndarray, "N"], place_m: 
     return (distances @ np.bincount(cell.ravel(), weight))[cell.ravel()]
 
 
-def floor_height(heights: Float[ndarray, "N"], planted: Float[ndarray, "N"]) -> float:
-    """Height of the floor: the weighted median of planted foot points, metres."""
+def floor_height(heights: Float[ndarray, "N"], planted: Float[ndarray, "N"], share_below: float = 0.25) -> float:
+    """Height of the floor: the weighted lower quartile of planted foot points, metres.
+
+    Not their median: a point that is taken for planted may be a little above the floor, but never below it, where
+    only errors of the estimate put it.
+
+    Args:
+        heights: of foot points, metres.
+        planted: how far each is down, 0 to 1.
+        share_below: the part of their weight that may lie below the floor.
+    """
     order = np.argsort(heights)
     total = np.cumsum(planted[order])
-    return float(heights[order][np.searchsorted(total, 0.5 * total[-1])])
+    return float(heights[order][np.searchsorted(total, share_below * total[-1])])
