@@ -204,7 +204,7 @@ def up_from_planted_feet(
     points: Float[ndarray, "N 3"],
     planted: Float[ndarray, "N"],
     height_error_m: float = 0.03,
-    tilt_error: float = 0.06,
+    tilt_error: float = 0.05,
     place_m: float = 0.2,
 ) -> Float[ndarray, "3"]:
     """A small correction of +y that makes planted feet lie on one level.
