@@ -36,7 +36,16 @@ def read_answer(path: Path, folder: Path) -> Observation:
     """The observation of a tool's arrays, by way of the tool's own layout in `folder`."""
     arrays = np.load(path, allow_pickle=False)
     if "glamr_cam_pose" in arrays:
-        names = "smpl_pose smpl_beta smpl_orient_world root_trans_world kp_2d kp_2d_score cam_K visible".split()
+        names = [
+            "smpl_pose",
+            "smpl_beta",
+            "smpl_orient_world",
+            "root_trans_world",
+            "kp_2d",
+            "kp_2d_score",
+            "cam_K",
+            "visible",
+        ]
         person = {name: arrays[name] for name in names}
         answer = {"person_data": {0: person}, "cam_pose": arrays["glamr_cam_pose"]}
         (folder / "clip_seed1.pkl").write_bytes(pickle.dumps(answer))

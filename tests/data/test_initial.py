@@ -105,7 +105,8 @@ def _seen_from(height_m: float, yaws: list[float], distance_m: float = 4.0) -> t
     """x axes of a level camera that turns about the vertical, and two feet seen in front of it; y up."""
     right = np.array([[np.cos(yaw), 0.0, np.sin(yaw)] for yaw in yaws])
     foot = np.array([[-distance_m * np.sin(yaw), -height_m, distance_m * np.cos(yaw)] for yaw in yaws])
-    return right, np.stack([foot, foot + [0.0, 0.2, 0.0]], axis=1)  # one of them in the air
+    in_the_air = foot + np.array([0.0, 0.2, 0.0])
+    return right, np.stack([foot, in_the_air], axis=1)
 
 
 def test_a_level_camera_uprights_a_runner_who_leans_across_it_more_than_one_who_leans_away():
