@@ -33,8 +33,8 @@ SCRIPT = Path(__file__).parents[1] / "benchmarks" / "accuracy.py"
 PLAN = {
     "frames": 30,
     "families": {
-        "walk": {"clip": "one", "start": 0, "cameras": ["follow"]},
-        "chained": {"clip": ["one", "two"], "start": 10, "frames": 60, "cameras": ["pan"]},
+        "walk": {"clip": "walk", "start": 0, "cameras": ["follow"]},
+        "chained": {"clip": ["walk", "two"], "start": 10, "frames": 60, "cameras": ["pan"]},
     },
     "levels": {"usual": 1.0},
     "rows": {
@@ -60,7 +60,7 @@ def pack(tmp_path_factory):
         offsets.append(torch.cat([torch.zeros(1, 3), skeleton[1:BODY_JOINTS]]).numpy())
     np.savez(
         folder / "walks.npz",
-        name=["one", "two"], subject=["a", "b"], description=["", ""], start=[0, 50], length=[50, 50],
+        name=["walk", "two"], subject=["a", "b"], description=["", ""], start=[0, 50], length=[50, 50],
         fps=30.0, rotvec=np.concatenate(rotvec), trans=np.concatenate(trans), offsets=np.stack(offsets),
     )  # fmt: skip
     (folder / "plan.yaml").write_text(yaml.safe_dump(PLAN))
