@@ -11,6 +11,7 @@ from diffopt.body.skeleton import JOINT_INDEX
 UP = np.array([0.0, 1.0, 0.0])
 GRAVITY_M_S2 = 9.81
 STRIDE_S = 1.0
+"""Two steps take about this long."""
 _ANKLES = [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]
 _TOES = [JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]
 
@@ -142,10 +143,11 @@ def up_from_contacts(
 def _mean_acceleration(path: Float[ndarray, "T 3"], fps: float) -> Float[ndarray, "3"]:
     """Velocity gained from a clip's beginning to its end over the time between, metres per second squared.
 
-    Each of the two velocities is that of a stride, since people sway in each; of a third of a clip that is shorter.
+    Each of the two velocities is that of a stride, since people sway in each. A clip that is too short for two strides
+    is taken for unaccelerated: a few centimetres of error would say anything.
     """
-    span = min(round(STRIDE_S * fps), (len(path) - 1) // 3)
-    if span < 1:
+    span = round(STRIDE_S * fps)
+    if len(path) <= 2 * span:
         return np.zeros(3)
     before, after = path[span] - path[0], path[-1] - path[-1 - span]
     return (after - before) * fps**2 / (span * (len(path) - 1 - span))
