@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from diffopt.data.formats import FORMATS, read
+from diffopt.data.formats import FORMATS, read, told
 from diffopt.data.formats.camera_sense import check_lens
 from diffopt.data.formats.parts import constant_lens
 from diffopt.errors import DiffoptError
@@ -251,6 +251,15 @@ def test_the_mistake_is_refused_in_the_words_of_the_table(cell, case, scene, fas
 
     assert any(text in str(error.value) for text in quoted), str(error.value)
     print(f"\n{case.__name__}: {str(error.value).replace(str(tmp_path) + '/', '')}")
+
+
+@pytest.mark.parametrize("case", BY_ITS_TURNING)
+def test_an_inverted_camera_that_turns_slowly_is_told_of(case, scene, body, tmp_path):
+    world = seen_from_first_camera(scene) if case in OF_FIRST_CAMERA else scene
+
+    (doubt,) = (line for line in told(read(case(Files(world, body, tmp_path)))) if line.startswith("camera_turn: "))
+
+    assert "with its inverse by 5: inverted extrinsics, or somebody who walks on an arc" in doubt
 
 
 def test_a_lens_that_looks_through_the_middle_more_or_less_passes():
