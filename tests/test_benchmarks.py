@@ -10,6 +10,7 @@ import pytest
 import roma
 import torch
 import yaml
+from accuracy import make_case
 from accuracy_plots import write_plots
 from accuracy_rows import _one_euro
 from accuracy_table import write_tables
@@ -27,6 +28,7 @@ from diffopt.data.front_end_errors import DETECTORS
 from diffopt.data.synthetic import simulate_observation
 from diffopt.data.walk import synthetic_walk
 from diffopt.evaluation.clip import given_world
+from diffopt.prior.mocap import read_motions
 from tests.data.formats import layouts
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "accuracy.py"
@@ -103,6 +105,17 @@ def test_the_accuracy_benchmark_fills_its_table_and_goes_on_where_it_stopped(pac
     again = measure(cases)
     assert "1/" not in again.split("Means")[0]
     assert again.split("Means")[1] == measured.split("Means")[1]
+
+
+def test_every_clip_is_filmed_in_its_own_way(pack):
+    clips = {clip.name: clip for clip in read_motions(pack / "walks.npz")}
+    plan = PLAN | {"families": {name: PLAN["families"]["walk"] | {"clip": name} for name in clips}}
+
+    first, second = (make_case(plan, clips, name, 0, "usual") for name in clips)
+
+    assert first.truth_focal_px[0] != second.truth_focal_px[0]
+    assert not np.allclose(first.truth_betas, second.truth_betas)
+    np.testing.assert_array_equal(first.keypoints_px, make_case(plan, clips, first.name, 0, "usual").keypoints_px)
 
 
 def test_the_worst_case_is_fitted_again_and_drawn(pack, cases, measured):

@@ -69,6 +69,13 @@ def test_convert_writes_one_of_them_or_all(slahmr, tmp_path, capsys):
     assert "not laid out as wham writes it" in told and "no person '7'; found" in told
 
 
+def test_a_fit_says_what_its_import_assumed(slahmr, tmp_path, capsys):
+    assert main(["fit", f"source={slahmr}", f"out={tmp_path / 'alone'}", *SHORT]) == 0
+
+    printed = capsys.readouterr().out
+    assert "  camera: the body file's own" in printed and "  keypoints: no detections in the files" in printed
+
+
 def test_a_camera_that_is_held_keeps_the_body_on_its_pixels(slahmr, together):
     body = load_body()
     observation = read_all(slahmr, body=body)["1"]

@@ -258,3 +258,15 @@ def test_every_detector_can_be_simulated(body, walk, keypoint_set, tmp_path):
     assert (observation.confidence[:, missing] == 0).all()
     observation.save(tmp_path / "seen.npz")
     assert observation.load(tmp_path / "seen.npz").keypoint_set == keypoint_set
+
+
+def test_cameras_are_held_at_many_heights(walk):
+    pelvis = walk[2].double()
+
+    def height(move, seed):
+        filmed = film(move, pelvis, FPS, (1280, 720), np.random.default_rng(seed))
+        return float(camera_centers(filmed.rotation_w2c, filmed.translation_w2c)[:, 1].mean())
+
+    for move in CAMERA_MOVES:
+        heights = [height(move, seed) for seed in range(12)]
+        assert 1.05 < min(heights) < 1.35 and 1.65 < max(heights) < 1.95, move

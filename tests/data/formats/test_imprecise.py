@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from diffopt.data.formats import read
+from diffopt.data.formats import check, read
+from diffopt.data.formats.view import Misfit
 from diffopt.errors import DiffoptError
 from tests.data.formats import layouts
 from tests.data.formats.layouts import SMPL_PELVIS
@@ -52,3 +53,10 @@ def test_an_imprecise_tools_wrong_convention_is_named_all_the_same(tmp_path, sce
 
     with pytest.raises(DiffoptError, match="with another convention: root position instead of transl"):
         read([dump_joblib(tmp_path / "demo.pkl", content), vitpose(scene, tmp_path)])
+
+
+def test_what_is_refused_never_looks_as_if_it_were_allowed(tmp_path, scene, monkeypatch):
+    monkeypatch.setattr(check, "misfit", lambda view, model: Misfit(0.1001, 0.1001))
+
+    with pytest.raises(DiffoptError, match=r"it is 11% of the person's size away \(at most 10% is expected"):
+        read(dump_joblib(tmp_path / "demo.pkl", layouts.phalp(scene)))
