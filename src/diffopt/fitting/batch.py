@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from diffopt.body.keypoints import keypoint_regressor
 from diffopt.data.observation import Observation
+
+NEAREST_M = 0.3
+"""Nobody is filmed from nearer, whatever an initial body says."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,8 @@ class SequenceBatch:
     """0 where the detector was unsure or the body has no such point."""
     regressor: Float[Tensor, "K 47"]
     """Keypoints as means of the body's landmarks."""
-    person_px: float
-    """Typical height of the person in the image, pixels."""
+    person_px: Float[Tensor, "T"]
+    """Height of the person in the image, pixels."""
 
     @property
     def num_frames(self) -> int:
@@ -63,15 +67,25 @@ def sequence_batch(observation: Observation, min_confidence: float) -> SequenceB
         keypoints_px=keypoints,
         confidence=confidence,
         regressor=regressor,
-        person_px=_person_height_px(keypoints, confidence, float(min(observation.image_size_px))),
+        person_px=_person_height_px(
+            keypoints,
+            confidence,
+            px_per_m=torch.as_tensor(observation.focal_px / np.maximum(observation.transl_c[:, 2], NEAREST_M)).float(),
+        ),
     )
 
 
-def _person_height_px(keypoints: Float[Tensor, "T K 2"], confidence: Float[Tensor, "T K"], default: float) -> float:
-    """Median over frames of the larger side of the box about the keypoints, pixels."""
+def _person_height_px(
+    keypoints: Float[Tensor, "T K 2"], confidence: Float[Tensor, "T K"], px_per_m: Float[Tensor, "T"]
+) -> Float[Tensor, "T"]:
+    """Larger side of the box about the keypoints, pixels.
+
+    Typical of the clip in metres, and carried to every frame by how far off the person is there: the box of a single
+    frame tells what can be seen of somebody, who may also crouch.
+    """
     seen = (confidence > 0)[..., None]
     low = torch.where(seen, keypoints, torch.inf).amin(dim=1)
     high = torch.where(seen, keypoints, -torch.inf).amax(dim=1)
-    side = (high - low).amax(dim=-1)
-    side = side[side.isfinite() & (side > 0)]
-    return float(side.median()) if len(side) else default
+    side_m = (high - low).amax(dim=-1) / px_per_m
+    side_m = side_m[side_m.isfinite() & (side_m > 0)]
+    return px_per_m * (side_m.median() if len(side_m) else 1.0)

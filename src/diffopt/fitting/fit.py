@@ -130,6 +130,7 @@ class SequenceFit(pl.LightningModule):
         # About a frame drawn from the whole clip: windows drawn by their beginning would hardly ever hold its two ends.
         middle = int(torch.randint(batch.num_frames, (), generator=generator))
         start = min(max(middle - length // 2, 0), batch.num_frames - length)
+        window = slice(start, start + length)
         return Objective(
             field=self.field,
             start=self.start,
@@ -139,8 +140,8 @@ class SequenceFit(pl.LightningModule):
             pose_network=self.pose_network,
             guidance=self.guidance,
             batch=batch,
-            window=slice(start, start + length),
-            scale_px=self.options.reprojection_scale * batch.person_px,
+            window=window,
+            scale_px=self.options.reprojection_scale * batch.person_px[window],
             progress=self.progress,
             generator=generator,
             sole_heights=self._soles(batch.betas),

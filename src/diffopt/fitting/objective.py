@@ -49,8 +49,8 @@ class Objective:
     batch: SequenceBatch
     window: slice
     """The frames that this step looks at."""
-    scale_px: float
-    """Residual that costs half of L_2D's ceiling, pixels."""
+    scale_px: Float[Tensor, "N"]
+    """Residual that costs half of L_2D's ceiling, pixels, in each frame of the window."""
     progress: float
     """How far the stage is, 0 to 1."""
     generator: torch.Generator
@@ -122,7 +122,7 @@ class Objective:
             cameras.center_px,
         )
         keypoints, confidence = self.batch.keypoints_px[self.window], self.batch.confidence[self.window]
-        return reprojection_loss(joints_px, keypoints, confidence, self.scale_px)
+        return reprojection_loss(joints_px, keypoints, confidence, self.scale_px[:, None])
 
     @property
     def foot_sliding(self) -> Float[Tensor, ""]:

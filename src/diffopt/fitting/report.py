@@ -75,7 +75,7 @@ def _diagnostics(fitted: Fitted, observation: Observation, landmarks: Float[Tens
     speed = torch.cat([speed, speed[-1:]])
     reach = 2 * round(PLANTED_WINDOW_S * observation.fps) + 1
     planted = height.numpy() < minimum_filter1d(height.numpy(), reach, axis=0) + PLANTED_HEIGHT_M
-    doubtful = ~observation.frame_valid | (np.nan_to_num(error_px) > LOW_TRUST_SHARE * fitted.batch.person_px)
+    doubtful = ~observation.frame_valid | (np.nan_to_num(error_px) > LOW_TRUST_SHARE * fitted.batch.person_px.numpy())
     return {
         "found": fitted.findings,
         "provenance": observation.provenance,

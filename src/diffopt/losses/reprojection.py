@@ -9,7 +9,7 @@ def reprojection_loss(
     joints_px: Float[Tensor, "T K 2"],
     keypoints_px: Float[Tensor, "T K 2"],
     confidence: Float[Tensor, "T K"],
-    scale_px: Float[Tensor, ""] | float,
+    scale_px: Float[Tensor, "*T 1"] | float,
 ) -> Float[Tensor, ""]:
     """Robust distance between projected joints and detected keypoints (paper, eq. 8).
 
@@ -20,7 +20,7 @@ def reprojection_loss(
         joints_px: projected joints, pixels.
         keypoints_px: detections, pixels; never read where `confidence` is 0, so NaN may stand there.
         confidence: trust in each detection, 0 to 1.
-        scale_px: a residual of this size costs half the ceiling, pixels.
+        scale_px: a residual of this size costs half the ceiling, pixels; of all frames or of each.
 
     Returns:
         Mean over all T * K detections, dimensionless, in [0, 1).
