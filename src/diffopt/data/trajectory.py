@@ -5,7 +5,8 @@ Three kinds of evidence, all linear in the path x_t and in the scale s of the ca
 * sight: in the world, the body seen at p_t from a camera at centre s c_t stands at x_t = a_t + s c_t (a_t is p_t turned
   into the world); well known across the line of sight, poorly along it;
 * feet: while a foot is down, the root moves by what the foot moves backwards under it; or, where a motion prior is at
-  hand, what it expects of the legs (`strides`), which knows of flight as well;
+  hand, what it expects of the legs (`strides`), which knows of flight as well; both only while somebody is seen, since
+  legs that are made up for the time between do not walk;
 * inertia: bodies do not jerk.
 
 Where the camera was lost (`lost_camera`), its path is in pieces, and where each stands is unknown too.
@@ -114,7 +115,8 @@ def solve_root_path(
     inertia_rows = _inertia_rows(num_frames, fps, evidence)
     lowest = feet[..., 1].min(axis=1, keepdims=True)
     down = 1.0 / (1.0 + ((feet[..., 1] - lowest) / evidence.foot_height_m) ** 2)
-    step_down = 0.5 * (down[1:] + down[:-1])
+    seen_step = valid[1:] & valid[:-1]
+    step_down = 0.5 * (down[1:] + down[:-1]) * seen_step[:, None]
     # The root's step that keeps the foot where it is.
     steps = -(feet[1:] - feet[:-1])
     # A path that the feet did not make themselves leaves even those that stand some speed.
@@ -126,8 +128,9 @@ def solve_root_path(
         if velocity is None:
             feet_rows, feet_values = _feet_equations(steps, planted, fps, evidence)
         else:
-            feet_rows = _differences(num_frames, 1) * (fps / evidence.expected_m_s)
-            feet_values = velocity.reshape(-1) / evidence.expected_m_s
+            weight = np.repeat(seen_step / evidence.expected_m_s, 3)
+            feet_rows = scipy.sparse.diags(weight * fps) @ _differences(num_frames, 1)
+            feet_values = weight * velocity.reshape(-1)
         path_rows: Sparse = scipy.sparse.vstack([feet_rows, inertia_rows])
         path_rows.resize(path_rows.shape[0], num_places + 1)
         matrix: Sparse = scipy.sparse.vstack([sight_rows, path_rows], format="csc")
