@@ -59,3 +59,13 @@ def test_zooming_in_makes_no_residual_larger(walk, zoomed, body, small_prior, sh
         return fit.objective(sequence_batch(observation, 0.3), step=3).reprojection
 
     torch.testing.assert_close(reprojection(zoomed), reprojection(walk))
+
+
+def test_frames_out_of_sight_are_held_lightly_and_show_nothing(walk):
+    valid = walk.frame_valid.copy()
+    valid[20:35] = False
+    batch = sequence_batch(replace(walk, frame_valid=valid), 0.3)
+
+    assert (batch.confidence[~valid] == 0).all() and (batch.confidence[valid] > 0).any()
+    assert (batch.trust[valid] == 1).all()
+    assert (batch.trust[~valid] > 0).all() and (batch.trust[~valid] < 0.1).all()

@@ -10,6 +10,9 @@ from torch import Tensor
 from diffopt.body.keypoints import keypoint_regressor
 from diffopt.data.observation import Observation
 
+UNSEEN_TRUST = 0.01
+"""Trust in the initial motion of frames out of sight. It was made up, but where nothing at all holds a field, it runs
+wild; so lightly held, it is the prior's to change."""
 NEAREST_M = 0.3
 """Nobody is filmed from nearer, whatever an initial body says."""
 
@@ -56,14 +59,14 @@ def sequence_batch(observation: Observation, min_confidence: float) -> SequenceB
         min_confidence: keypoints trusted less than this are left out.
     """
     regressor = keypoint_regressor(observation.keypoint_set)
-    trust = torch.as_tensor(observation.frame_valid).float()
+    seen = torch.as_tensor(observation.frame_valid)
     confidence = torch.as_tensor(observation.confidence).float() * (regressor.sum(dim=1) > 0)
-    confidence = torch.where(confidence >= min_confidence, confidence, 0.0) * trust[:, None]
+    confidence = torch.where(confidence >= min_confidence, confidence, 0.0) * seen[:, None]
     keypoints = torch.as_tensor(observation.keypoints_px).float()
     return SequenceBatch(
         fps=observation.fps,
         betas=torch.as_tensor(observation.betas).float(),
-        trust=trust,
+        trust=torch.where(seen, 1.0, UNSEEN_TRUST),
         keypoints_px=keypoints,
         confidence=confidence,
         regressor=regressor,
