@@ -27,7 +27,7 @@ def zoomed(walk, zoom):
 
 def test_size_follows_lens_and_distance(walk, zoomed, zoom):
     plain = sequence_batch(walk, 0.3).person_px
-    # Half as far off, twice as large: the box in metres is told by the pixels, so only the pixels' part changes.
+    # Ever nearer in the same pixels: how large the person is in metres changes for all frames alike.
     nearer = replace(walk, transl_c=walk.transl_c / np.stack([np.ones_like(zoom), np.ones_like(zoom), zoom], axis=1))
 
     box = walk.keypoints_px[walk.confidence >= 0.3]

@@ -9,7 +9,7 @@ def reprojection_loss(
     joints_px: Float[Tensor, "T K 2"],
     keypoints_px: Float[Tensor, "T K 2"],
     confidence: Float[Tensor, "T K"],
-    scale_px: Float[Tensor, "*T 1"] | float,
+    scale_px: Float[Tensor, "T 1"] | float,
 ) -> Float[Tensor, ""]:
     """Robust distance between projected joints and detected keypoints (paper, eq. 8).
 
