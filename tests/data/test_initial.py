@@ -1,5 +1,7 @@
 """Gravity, floor, scale and path: exact on clean input, against independent answers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import roma
@@ -22,7 +24,7 @@ from diffopt.data.gravity import (
 )
 from diffopt.data.initial import initial_state, observed_bodies
 from diffopt.data.synthetic import simulate_observation, synthetic_walk
-from diffopt.data.trajectory import FEET_DECIDE, MIN_TRAVEL_M, Evidence, solve_root_path
+from diffopt.data.trajectory import MIN_TRAVEL_M, Evidence, solve_root_path
 from diffopt.evaluation.truth import TruthScore
 
 
@@ -138,34 +140,74 @@ def test_a_picture_on_its_side_or_from_above_does_not_lay_everybody_down():
     assert np.degrees(np.arccos(from_a_roof[1])) < 5
 
 
+def _near(frames: int) -> tuple[np.ndarray, float]:
+    """Somebody four metres off, at 30 frames per second."""
+    return np.full(frames, 4.0), 30.0
+
+
 def test_planted_feet_level_a_tilted_floor_as_far_as_they_reach():
     rng = np.random.default_rng(0)
     tilt = np.radians(4)
     normal = np.array([np.sin(tilt), np.cos(tilt), 0])
-    points = rng.uniform(-3, 3, (400, 3)) * [1, 0, 1]
-    points[:, 1] = -points[:, 0] * np.tan(tilt)
-    points[:40, 1] += rng.uniform(0.2, 0.6, 40)  # feet that were not down after all
-    up = up_from_planted_feet(points, np.ones(400))
+    points = rng.uniform(-3, 3, (400, 1, 3)) * [1, 0, 1]
+    points[..., 1] = -points[..., 0] * np.tan(tilt)
+    points[:40, :, 1] += rng.uniform(0.2, 0.6, (40, 1))  # feet that were not down after all
+    up = up_from_planted_feet(points, np.ones((400, 1)), *_near(400))
     assert np.degrees(np.arccos(up @ normal)) < 0.5
-    at_one_spot = up_from_planted_feet(points * [0.001, 0.001, 0.001], np.ones(400))
+    at_one_spot = up_from_planted_feet(points * [0.001, 0.001, 0.001], np.ones((400, 1)), *_near(400))
     assert np.degrees(np.arccos(at_one_spot[1])) < 0.1  # nothing to be seen, so nothing is changed
 
 
 def test_a_foot_that_stands_for_long_is_no_more_evidence_than_one_that_stands_for_a_moment():
-    places = np.array([[0.0, 0.0, 0.0], [3.0, 0.0, 0.0], [0.0, 0.0, 3.0], [3.0, 0.3, 3.0]])
-    once = up_from_planted_feet(places, np.ones(4))
-    long = up_from_planted_feet(places.repeat([1, 200, 1, 1], axis=0), np.ones(203))
-    assert np.allclose(long, once, atol=1e-9)
+    places = np.array([[[0.0, 0.0, 0.0]], [[3.0, 0.0, 0.0]], [[0.0, 0.0, 3.0]], [[3.0, 0.3, 3.0]]])
+    once = up_from_planted_feet(places, np.ones((4, 1)), *_near(4), drift=1e-5)
+    often = up_from_planted_feet(
+        places.repeat([1, 200, 1, 1], axis=0), np.ones((203, 1)), *_near(203), drift=1e-5
+    )  # fmt: skip
+    assert np.allclose(often, once, atol=1e-5)
     assert np.degrees(np.arccos(once[1])) > 0.3
 
 
 def test_a_tilted_floor_is_found_in_an_hour_of_walking_too():
     """432,000 foot points: pairs of them would take more memory than anybody has."""
-    places = np.linspace(0, 400, 1000)[:, None] * [1.0, 0.0, 0.3]
-    places[:, 1] = 0.02 * places[:, 0]
-    up = up_from_planted_feet(places.repeat(432, axis=0), np.ones(432_000))
+    places = np.linspace(0, 400, 1000)[:, None, None] * [1.0, 0.0, 0.3]
+    places[..., 1] = 0.02 * places[..., 0]
+    points = places.repeat(108, axis=0).repeat(4, axis=1)
+    up = up_from_planted_feet(points, np.ones((108_000, 4)), *_near(108_000))
     # Uphill along the path; across it nothing is known, and nothing changed.
     assert np.allclose(up / up[1], [-0.02 / 1.09, 1.0, -0.006 / 1.09], atol=1e-3)
+
+
+def test_tilt_under_a_drifting_camera_equals_generalised_least_squares():
+    """Levels that wander are errors that hang together: their dense covariance must give the same answer."""
+    rng = np.random.default_rng(3)
+    frames, fps, height_error_m, drift, tilt_error = 12, 10.0, 0.03, 0.01, 0.05
+    depth = rng.uniform(2, 30, frames)
+    # A metre and more apart, so that each is evidence of its own, and hardly off, so that none is an outlier.
+    points = 2.0 * np.stack(np.meshgrid(np.arange(frames), [0.0], np.arange(2.0), indexing="ij"), axis=-1)[:, 0]
+    points[..., 1] = 1e-5 * rng.normal(size=(frames, 2))
+    ours = up_from_planted_feet(
+        points, np.ones((frames, 2)), depth, fps, height_error_m=height_error_m, drift=drift, tilt_error=tilt_error
+    )
+    wandered = np.concatenate([[0.0], np.cumsum((drift * depth[1:]) ** 2 / fps)])
+    level = np.minimum(wandered[:, None], wandered[None]) + 1e3  # nothing is known of the first
+    covariance = np.kron(level, np.ones((2, 2))) + height_error_m**2 * np.eye(2 * frames)
+    ground = points.reshape(-1, 3)[:, [0, 2]]
+    precision = np.linalg.inv(covariance)
+    theirs = -np.linalg.solve(
+        ground.T @ precision @ ground + np.eye(2) / tilt_error**2, ground.T @ precision @ points.reshape(-1, 3)[:, 1]
+    )
+    assert np.abs(theirs).max() > 1e-8
+    assert np.allclose(ours[[0, 2]] / ours[1], theirs, rtol=1e-3, atol=1e-11)
+
+
+def test_a_far_walker_does_not_tilt_the_world_with_the_camera_s_drift():
+    """Fifty metres off, a third of a degree of the camera's drift lifts feet by 30 cm, which is no hill."""
+    away = np.linspace(0, 40, 900)
+    lifted = 0.3 * np.sin(away / 3)  # along with the path's own bends, it looks like a slope
+    points = np.stack([lifted, lifted, away], axis=1)[:, None]
+    near, far = (up_from_planted_feet(points, np.ones((900, 1)), np.full(900, depth), 30.0) for depth in (0.5, 50.0))
+    assert np.degrees(np.arccos(far[1])) < 2 < 5 < np.degrees(np.arccos(near[1]))
 
 
 def test_floor_is_the_weighted_lower_quartile():
@@ -223,7 +265,7 @@ def test_legs_that_are_made_up_for_a_gap_slow_nobody_down(told_by):
     moves = np.diff(1.2 * ahead, axis=0) * (valid[1:] & valid[:-1])[:, None]  # filled in: legs that stand still
     feet = -np.concatenate([np.zeros((1, 3)), moves.cumsum(axis=0)])[:, None]
     path = solve_root_path(
-        seen, seen / 4, np.full(frames, 4.0), 3 * ahead, feet, valid, fps, True, FEET_DECIDE,
+        seen, seen / 4, np.full(frames, 4.0), 3 * ahead, feet, valid, fps, True, Evidence(),
         velocity=fps * moves if told_by == "prior" else None,
     )  # fmt: skip
     assert path.scale == pytest.approx(1.2 / 3, rel=1e-3)
@@ -241,6 +283,26 @@ def test_clean_walk_comes_out_as_it_was(body, clean_walk):
     assert -0.05 < float(joints[:, [10, 11], 1].min()) < 0.06  # the toes are on the floor
 
 
+@pytest.mark.parametrize("origin_m", [0.0, 60.0])
+def test_a_camera_that_only_turns_is_neither_lost_nor_travels(body, origin_m):
+    """Wherever its world's origin is: single precision puts it at a little another place in every frame."""
+    panned = simulate_observation(
+        body,
+        *synthetic_walk(body, num_frames=90, fps=30.0, seed=1),
+        fps=30.0,
+        camera="pan",
+        errors=DETECTORS.scaled(0.0),
+        seed=1,
+    )
+    moved = panned.rotation_w2c.astype(np.float64) @ np.array([origin_m, 0.7 * origin_m, 0.0])
+    panned = replace(panned, translation_w2c=(panned.translation_w2c - moved).astype(np.float32))
+    state = initial_state(panned, body, observed_bodies(panned))
+    assert state.findings["camera_lost_share"] == 0.0
+    assert state.scale_known
+    centers = -torch.einsum("tji,tj->ti", state.cameras.rotation_w2c, state.cameras.translation_w2c)
+    assert (centers - centers[0]).abs().max() < 1e-5
+
+
 def test_camera_and_body_keep_their_relation(body, clean_walk):
     """Composition moves both: seen from the camera the composed body is where it was given."""
     state = initial_state(clean_walk, body, observed_bodies(clean_walk))
@@ -256,8 +318,6 @@ def test_camera_and_body_keep_their_relation(body, clean_walk):
 
 
 def test_given_gravity_and_metric_scale_are_kept(body, clean_walk):
-    from dataclasses import replace
-
     down = np.array([0.1, 1.0, -0.2])
     told = replace(clean_walk, gravity_w=down, camera_scale="metric")
     state = initial_state(told, body, observed_bodies(told))
@@ -274,12 +334,12 @@ def test_a_camera_never_travels_backwards_whatever_the_legs_say():
     seen = np.tile([0.0, 0.0, 4.0], (frames, 1))  # a follower keeps the distance
     legs = -2.0 * ahead  # legs that were estimated to walk the other way
     path = solve_root_path(
-        seen, seen / 4, np.full(frames, 4.0), 3 * ahead, -legs[:, None], np.ones(frames, bool), fps, True, FEET_DECIDE
+        seen, seen / 4, np.full(frames, 4.0), 3 * ahead, -legs[:, None], np.ones(frames, bool), fps, True, Evidence()
     )
     assert path.scale == pytest.approx(MIN_TRAVEL_M / 3)
     # The path is the best one for that scale: the same as for a camera that is known to travel so far.
     known = solve_root_path(
         seen, seen / 4, np.full(frames, 4.0), MIN_TRAVEL_M * ahead, -legs[:, None], np.ones(frames, bool), fps, False,
-        FEET_DECIDE,
+        Evidence(),
     )  # fmt: skip
     assert np.allclose(path.root, known.root, atol=1e-6)

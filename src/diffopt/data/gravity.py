@@ -1,6 +1,7 @@
 """Which way is up, and where the floor is, from bodies and their planted feet."""
 
 import numpy as np
+import scipy.linalg
 import scipy.spatial
 from jaxtyping import Float
 from numpy import ndarray
@@ -12,6 +13,8 @@ UP = np.array([0.0, 1.0, 0.0])
 GRAVITY_M_S2 = 9.81
 STRIDE_S = 1.0
 """Two steps take about this long."""
+NEAR_M = 0.5
+"""Nobody is taken to be nearer to a camera."""
 _ANKLES = [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]
 _TOES = [JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]
 
@@ -203,35 +206,53 @@ def up_of_held_camera(
 
 
 def up_from_planted_feet(
-    points: Float[ndarray, "N 3"],
-    planted: Float[ndarray, "N"],
+    points: Float[ndarray, "T F 3"],
+    planted: Float[ndarray, "T F"],
+    depth_m: Float[ndarray, "T"],
+    fps: float,
     height_error_m: float = 0.03,
+    drift: float = 0.003,
     tilt_error: float = 0.05,
     place_m: float = 0.2,
 ) -> Float[ndarray, "3"]:
     """A small correction of +y that makes planted feet lie on one level.
 
+    The level itself may wander: as the tilt of an estimated camera drifts, somebody far off seems to walk up and down
+    hills, which say nothing of what is up.
+
     Args:
         points: foot points in the world, y about up, metres.
         planted: how far each is down, 0 to 1.
+        depth_m: how far from the camera the person was seen, metres.
+        fps: frames per second.
         height_error_m: how level floor and feet are, metres.
+        drift: random walk of the camera's tilt, root mean square after one second, radians.
         tilt_error: how far +y may be off, radians; the path's extent decides how much of that can be seen.
         place_m: points this near to each other are one piece of evidence, however long somebody stands there.
 
     Returns:
         Unit vector, near +y.
     """
-    evidence = planted / np.maximum(_crowd(points, planted, place_m), 1e-9)
+    crowd = _crowd(points.reshape(-1, 3), planted.ravel(), place_m).reshape(planted.shape)
+    evidence = (planted + 1e-9) / np.maximum(crowd, 1e-9) / height_error_m**2
+    height, ground = points[..., 1], points[..., [0, 2]]
+    stiff = fps / (drift * np.maximum(depth_m[1:], NEAR_M)) ** 2
     weight = evidence
     tilt = np.zeros(2)
     for _ in range(10):
-        center = (weight[:, None] * points).sum(axis=0) / weight.sum()
-        offset = points - center
-        # Height along the tilted up: y + a x + b z.
-        ground = offset[:, [0, 2]]
-        normal = (weight[:, None] * ground).T @ ground / height_error_m**2 + np.eye(2) / tilt_error**2
-        tilt = np.linalg.solve(normal, -(weight * offset[:, 1]) @ ground / height_error_m**2)
-        residual = offset[:, 1] + ground @ tilt
+        # Height along the tilted up, y + a x + b z, is the level; the levels, a chain in time, are eliminated.
+        chain = np.zeros((2, len(points)))
+        chain[1] = weight.sum(axis=1)
+        chain[1, 1:] += stiff
+        chain[1, :-1] += stiff
+        chain[0, 1:] = -stiff
+        told = np.einsum("tf,tfi->ti", weight, np.concatenate([height[..., None], ground], axis=-1))
+        levels = scipy.linalg.solveh_banded(chain, told)
+        weighted = weight[..., None] * ground
+        normal = np.einsum("tfi,tfj->ij", weighted, ground) - told[:, 1:].T @ levels[:, 1:]
+        known = told[:, 1:].T @ levels[:, 0] - np.einsum("tfi,tf->i", weighted, height)
+        tilt = np.linalg.solve(normal + np.eye(2) / tilt_error**2, known)
+        residual = height + ground @ tilt - (levels @ np.array([1.0, *tilt]))[:, None]
         weight = evidence / (1 + (residual / (2 * height_error_m)) ** 2)
     up = np.array([tilt[0], 1.0, tilt[1]])
     return up / np.linalg.norm(up)

@@ -32,6 +32,9 @@ from diffopt.motion.motion import Motion
 from diffopt.prior.kinematics import kinematic_velocity
 from diffopt.prior.prior import MotionPrior
 
+ROUNDED = 1e-6
+"""Parts of a camera's distance from its world's origin, and units: what single precision leaves of its place."""
+
 
 @dataclass(frozen=True)
 class InitialState:
@@ -78,13 +81,11 @@ def initial_state(
     betas = torch.as_tensor(observation.betas).float()
     landmarks_c = body.landmarks(body_c.body_pose, body_c.global_orient, body_c.transl, betas).double().numpy()
     given = observation.rotation_w2c.astype(np.float64)
-    # The given world with its origin at the first camera: SLAM's convention, whatever the file's.
-    given_centers = -np.einsum("tji,tj->ti", given, observation.translation_w2c.astype(np.float64))
-    given_centers = given_centers - given_centers[0]
+    given_centers = _centers_from_first(given, observation.translation_w2c.astype(np.float64))
     estimated = observation.camera_trust == "estimated"
     lost = lost_steps(given, given_centers) & estimated
     rotation, centers = turned_on(given, given_centers, lost)
-    travels = observation.camera_trust != "static" and float(np.linalg.norm(centers, axis=-1).max()) > 1e-6
+    travels = observation.camera_trust != "static" and bool(centers.any())
     pelvis_c = landmarks_c[:, JOINT_INDEX["pelvis"]]
     sight = _Sight(
         relative=np.einsum("tji,tkj->tki", rotation, landmarks_c - pelvis_c[:, None]),
@@ -176,6 +177,19 @@ class _Sight:
         return kinematic_velocity(relative, self.fps).numpy()
 
 
+def _centers_from_first(
+    rotation_w2c: Float[ndarray, "T 3 3"], translation_w2c: Float[ndarray, "T 3"]
+) -> Float[ndarray, "T 3"]:
+    """Camera centres from the first one, in their own unit: SLAM's convention, whatever the file's origin is.
+
+    Exactly zero where they differ by no more than files round: in a camera that only turns, that is not travel.
+    """
+    centers = -np.einsum("tji,tj->ti", rotation_w2c, translation_w2c)
+    centers = centers - centers[0]
+    rounded = ROUNDED * (1 + np.linalg.norm(translation_w2c, axis=-1).max())
+    return centers if np.linalg.norm(centers, axis=-1).max() > rounded else np.zeros_like(centers)
+
+
 def _tensor(values: ndarray) -> Tensor:
     return torch.as_tensor(np.ascontiguousarray(values)).float()
 
@@ -218,7 +232,7 @@ def _turn_by_contacts(
 
 def _up_from_path(sight: _Sight, align: Float[ndarray, "3 3"], path: RootPath) -> Float[ndarray, "3"]:
     points = sight.feet(align) + path.root[:, None]
-    return up_from_planted_feet(points.reshape(-1, 3), path.planted.ravel())
+    return up_from_planted_feet(points, path.planted, np.linalg.norm(sight.seen, axis=-1), sight.fps)
 
 
 def _place(

@@ -18,6 +18,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from diffopt.body.model import BodyModel
+from diffopt.data.distance import at_seen_distance
 from diffopt.data.initial import InitialState, initial_state, observed_bodies
 from diffopt.data.observation import Observation
 from diffopt.data.sides import with_sides_mended
@@ -111,7 +112,7 @@ def fit_sequence(
     state = initial_state(observation, body, observed, path_prior)
     fit = SequenceFit(
         lambda bodies_c: initial_state(observation, body, bodies_c.to("cpu"), path_prior),
-        observed,
+        at_seen_distance(observation, body, observed, options.min_confidence),
         observation.fps,
         body,
         prior,

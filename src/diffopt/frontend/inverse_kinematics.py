@@ -20,7 +20,7 @@ from torch import Tensor
 from diffopt.body.keypoints import keypoint_regressor
 from diffopt.body.model import BodyModel
 from diffopt.frontend.cleaning import CleanTrack
-from diffopt.frontend.translation import solve_translation
+from diffopt.geometry.translation import solve_translation
 
 STATISTICS_FILE = Path(__file__).parent / "assets" / "pose_statistics.npz"
 _FACE = 11

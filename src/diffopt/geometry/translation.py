@@ -51,4 +51,8 @@ def _least_squares(
 ) -> Float[Tensor, "T 3"]:
     weighted = rows * weight[..., None, None]
     normal = torch.einsum("tkij,tkil->tjl", weighted, rows)
+    # Keypoints that are all in one place tell no distance: any will do.
+    normal = normal + 1e-12 * torch.diag_embed(
+        normal.diagonal(dim1=-2, dim2=-1).sum(dim=-1, keepdim=True).expand(-1, 3)
+    )
     return torch.linalg.solve(normal, torch.einsum("tkij,tki->tj", weighted, goal))

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy.optimize import least_squares
 
-from diffopt.frontend.translation import solve_translation
+from diffopt.geometry.translation import solve_translation
 
 FOCAL, CENTER = 900.0, (400.0, 300.0)
 

@@ -1,0 +1,79 @@
+"""How far off the initial bodies stand, told by their keypoints.
+
+An estimator looks at a crop and guesses how far off somebody is; the guess is commonly off by a tenth, all clip long.
+A body of known size has to stand where it covers its keypoints, and a fit that started elsewhere would sooner bend the
+body than carry its whole path there.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diffopt.body.keypoints import keypoint_regressor
+from diffopt.body.model import BodyModel
+from diffopt.data.observation import Observation
+from diffopt.geometry.cameras import to_pixels
+from diffopt.geometry.translation import solve_translation
+from diffopt.motion.motion import Motion
+
+MIN_KEYPOINTS = 6
+"""Fewer tell no distance."""
+OUTLIER = 0.06
+"""A keypoint this far off counts a quarter, as a share of the body's size in the image."""
+ROUNDS = 5
+MOST = 10.0
+"""Where all bodies would have to move by such a factor, they are not of these keypoints, and stay where they are."""
+
+
+def at_seen_distance(observation: Observation, body: BodyModel, bodies_c: Motion, min_confidence: float) -> Motion:
+    """The same bodies, all moved along their rays by the one factor that suits the keypoints of most frames.
+
+    One for the clip: a frame's own would take on the errors of its pose, which come and go with every stride.
+
+    Args:
+        observation: keypoints, confidences, focal length.
+        body: the body that its betas belong to.
+        bodies_c: the initial bodies, in the camera frame of each frame.
+        min_confidence: keypoints trusted less than this are left out.
+
+    Returns:
+        Bodies in the camera frame of each frame.
+    """
+    betas = torch.as_tensor(observation.betas).float()
+    regressor = keypoint_regressor(observation.keypoint_set)
+    points = regressor @ body.landmarks(bodies_c.body_pose, bodies_c.global_orient, bodies_c.transl, betas)
+    confidence = torch.as_tensor(observation.confidence).float() * (regressor.sum(dim=1) > 0)
+    confidence = torch.where(confidence >= min_confidence, confidence, 0.0)
+    seen = torch.as_tensor(observation.frame_valid) & ((confidence > 0).sum(dim=1) >= MIN_KEYPOINTS)
+    if not seen.any():
+        return bodies_c
+    pelvis = bodies_c.transl + body.rest_joints(betas)[0]
+    place = _place(
+        (points - pelvis[:, None])[seen].double(),
+        torch.as_tensor(observation.keypoints_px)[seen].double(),
+        confidence[seen].double(),
+        torch.as_tensor(observation.focal_px)[seen].double(),
+        torch.as_tensor(observation.center_px)[seen].double(),
+    )
+    factor = float((place[:, 2] / pelvis[seen, 2]).median())
+    if not 1 / MOST < factor < MOST:
+        return bodies_c
+    return Motion(bodies_c.body_pose, bodies_c.global_orient, bodies_c.transl + (factor - 1) * pelvis)
+
+
+def _place(
+    points: Float[Tensor, "N K 3"],
+    keypoints_px: Float[Tensor, "N K 2"],
+    confidence: Float[Tensor, "N K"],
+    focal_px: Float[Tensor, "N"],
+    center_px: Float[Tensor, "N 2"],
+) -> Float[Tensor, "N 3"]:
+    """Where the pelvis has to be for points about it to fall on their keypoints, whatever single ones say."""
+    size_m = (points.amax(dim=1) - points.amin(dim=1)).norm(dim=-1)
+    weight, place = confidence, torch.zeros_like(points[:, 0])
+    for _ in range(ROUNDS):
+        place = solve_translation(points, keypoints_px, weight, focal_px, center_px)
+        off_px = (to_pixels(points + place[:, None], focal_px, center_px) - keypoints_px).norm(dim=-1)
+        off = torch.where(confidence > 0, off_px, 0.0) * (place[:, 2] / focal_px / size_m)[:, None]
+        weight = confidence / (1 + (off / OUTLIER) ** 2) ** 2
+    return place
