@@ -36,7 +36,7 @@ def test_bodies_of_the_right_size_are_put_where_they_were(body, clean, factor):
     wrong = _farther(clean, body, factor)
     keypoints, confidence = wrong.keypoints_px.copy(), wrong.confidence.copy()
     keypoints[:, 3] += 400.0  # one keypoint of somebody else
-    keypoints[9] = 100.0  # all in one pixel
+    keypoints[9], keypoints[10] = 100.0, clean.center_px[10]  # all in one pixel
     confidence[:8, 4:] = 0.0  # too few
     wrong = replace(wrong, keypoints_px=keypoints, confidence=confidence)
     placed = at_seen_distance(wrong, body, observed_bodies(wrong), 0.3)

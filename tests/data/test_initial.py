@@ -295,7 +295,9 @@ def test_a_camera_that_only_turns_is_neither_lost_nor_travels(body, origin_m):
         seed=1,
     )
     moved = panned.rotation_w2c.astype(np.float64) @ np.array([origin_m, 0.7 * origin_m, 0.0])
-    panned = replace(panned, translation_w2c=(panned.translation_w2c - moved).astype(np.float32))
+    panned = replace(
+        panned, translation_w2c=(panned.translation_w2c - moved).astype(np.float32), camera_scale="unknown"
+    )
     state = initial_state(panned, body, observed_bodies(panned))
     assert state.findings["camera_lost_share"] == 0.0
     assert state.scale_known
