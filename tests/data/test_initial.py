@@ -164,8 +164,18 @@ def test_a_foot_that_stands_for_long_is_no_more_evidence_than_one_that_stands_fo
     often = up_from_planted_feet(
         places.repeat([1, 200, 1, 1], axis=0), np.ones((203, 1)), *_near(203), drift=1e-5
     )  # fmt: skip
-    assert np.allclose(often, once, atol=1e-5)
+    assert np.allclose(often, once, atol=1e-5)  # a level that wanders so little is still not quite one
     assert np.degrees(np.arccos(once[1])) > 0.3
+    # Within a frame, exactly.
+    crowded, shares = places.repeat(200, axis=1), np.full((4, 200), 1 / 200)
+    one = up_from_planted_feet(crowded, shares, *_near(4))
+    shares[1] = 1.0
+    assert np.allclose(up_from_planted_feet(crowded, shares, *_near(4)), one, atol=1e-9)
+
+
+def test_where_no_foot_is_ever_down_up_stays_as_it_is():
+    points = np.random.default_rng(0).normal(size=(20, 4, 3))
+    assert np.allclose(up_from_planted_feet(points, np.zeros((20, 4)), *_near(20)), [0, 1, 0], atol=1e-6)
 
 
 def test_a_tilted_floor_is_found_in_an_hour_of_walking_too():

@@ -8,13 +8,12 @@ from numpy import ndarray
 
 from diffopt.body.mass import center_of_mass
 from diffopt.body.skeleton import JOINT_INDEX
+from diffopt.geometry.cameras import NEAR_M
 
 UP = np.array([0.0, 1.0, 0.0])
 GRAVITY_M_S2 = 9.81
 STRIDE_S = 1.0
 """Two steps take about this long."""
-NEAR_M = 0.5
-"""Nobody is taken to be nearer to a camera."""
 _ANKLES = [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]
 _TOES = [JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]
 
@@ -234,7 +233,8 @@ def up_from_planted_feet(
         Unit vector, near +y.
     """
     crowd = _crowd(points.reshape(-1, 3), planted.ravel(), place_m).reshape(planted.shape)
-    evidence = (planted + 1e-9) / np.maximum(crowd, 1e-9) / height_error_m**2
+    # A trace of evidence everywhere: the levels of a clip in which no foot is ever down must come out somehow.
+    evidence = (planted / np.maximum(crowd, 1e-9) + 1e-9) / height_error_m**2
     height, ground = points[..., 1], points[..., [0, 2]]
     stiff = fps / (drift * np.maximum(depth_m[1:], NEAR_M)) ** 2
     weight = evidence

@@ -18,13 +18,13 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from diffopt.body.model import BodyModel
-from diffopt.data.distance import at_seen_distance
 from diffopt.data.initial import InitialState, initial_state, observed_bodies
 from diffopt.data.observation import Observation
 from diffopt.data.sides import with_sides_mended
 from diffopt.fitting.batch import SequenceBatch
 from diffopt.fitting.callbacks import FitProgress, LossCurves, MetricCurves, Score
 from diffopt.fitting.datamodule import SequenceDataModule
+from diffopt.fitting.distance import at_seen_distance
 from diffopt.fitting.fit import SequenceFit
 from diffopt.fitting.options import FitOptions, LoggingOptions
 from diffopt.fitting.stages import StageSwitch, stage_lengths
@@ -112,7 +112,7 @@ def fit_sequence(
     state = initial_state(observation, body, observed, path_prior)
     fit = SequenceFit(
         lambda bodies_c: initial_state(observation, body, bodies_c.to("cpu"), path_prior),
-        at_seen_distance(observation, body, observed, options.min_confidence),
+        at_seen_distance(data.batch, state.cameras.focal_px, state.cameras.center_px, body, observed),
         observation.fps,
         body,
         prior,

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from diffopt.body.model import load_body
-from diffopt.data.distance import at_seen_distance
 from diffopt.data.front_end_errors import DETECTORS
 from diffopt.data.initial import observed_bodies
 from diffopt.data.observation import Observation
 from diffopt.data.synthetic import simulate_observation, synthetic_walk
+from diffopt.fitting.batch import sequence_batch
+from diffopt.fitting.distance import at_seen_distance
+from diffopt.motion.motion import Motion
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,11 @@ def _farther(observation: Observation, body, factor: float | np.ndarray) -> Obse
     return replace(observation, transl_c=(factor * (observation.transl_c + rest) - rest).astype(np.float32))
 
 
+def _placed(observation: Observation, body) -> Motion:
+    focal, center = torch.as_tensor(observation.focal_px), torch.as_tensor(observation.center_px)
+    return at_seen_distance(sequence_batch(observation, 0.3), focal, center, body, observed_bodies(observation))
+
+
 @pytest.mark.parametrize("factor", [0.85, 1.0, 1.3])
 def test_bodies_of_the_right_size_are_put_where_they_were(body, clean, factor):
     wrong = _farther(clean, body, factor)
@@ -39,7 +46,7 @@ def test_bodies_of_the_right_size_are_put_where_they_were(body, clean, factor):
     keypoints[9], keypoints[10] = 100.0, clean.center_px[10]  # all in one pixel
     confidence[:8, 4:] = 0.0  # too few
     wrong = replace(wrong, keypoints_px=keypoints, confidence=confidence)
-    placed = at_seen_distance(wrong, body, observed_bodies(wrong), 0.3)
+    placed = _placed(wrong, body)
     assert np.abs(placed.transl.numpy() - clean.transl_c).max() < 0.005
     assert torch.equal(placed.body_pose, observed_bodies(wrong).body_pose)
 
@@ -47,7 +54,7 @@ def test_bodies_of_the_right_size_are_put_where_they_were(body, clean, factor):
 def test_one_factor_for_the_clip_keeps_what_the_estimator_says_of_single_frames(body, clean):
     wave = 1 + 0.05 * np.sin(np.arange(40))[:, None]
     wrong = _farther(clean, body, 0.8 * wave)
-    placed = at_seen_distance(wrong, body, observed_bodies(wrong), 0.3)
+    placed = _placed(wrong, body)
     assert np.abs(placed.transl.numpy() - _farther(clean, body, wave).transl_c).max() < 0.1
     moved = placed.transl - observed_bodies(wrong).transl
     rest = body.rest_joints(torch.as_tensor(wrong.betas).float())[0]
@@ -58,5 +65,4 @@ def test_bodies_without_keypoints_of_theirs_stay_where_they_are(body, clean):
     unseen = replace(clean, confidence=np.zeros_like(clean.confidence))
     elsewhere = _farther(clean, body, 20.0)
     for observation in (unseen, elsewhere):
-        given = observed_bodies(observation)
-        assert torch.equal(at_seen_distance(observation, body, given, 0.3).transl, given.transl)
+        assert torch.equal(_placed(observation, body).transl, observed_bodies(observation).transl)

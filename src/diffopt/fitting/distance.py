@@ -9,9 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diffopt.body.keypoints import keypoint_regressor
 from diffopt.body.model import BodyModel
-from diffopt.data.observation import Observation
+from diffopt.fitting.batch import SequenceBatch
 from diffopt.geometry.cameras import to_pixels
 from diffopt.geometry.translation import solve_translation
 from diffopt.motion.motion import Motion
@@ -25,35 +24,37 @@ MOST = 10.0
 """Where all bodies would have to move by such a factor, they are not of these keypoints, and stay where they are."""
 
 
-def at_seen_distance(observation: Observation, body: BodyModel, bodies_c: Motion, min_confidence: float) -> Motion:
+def at_seen_distance(
+    batch: SequenceBatch,
+    focal_px: Float[Tensor, "T"],
+    center_px: Float[Tensor, "T 2"],
+    body: BodyModel,
+    bodies_c: Motion,
+) -> Motion:
     """The same bodies, all moved along their rays by the one factor that suits the keypoints of most frames.
 
     One for the clip: a frame's own would take on the errors of its pose, which come and go with every stride.
 
     Args:
-        observation: keypoints, confidences, focal length.
-        body: the body that its betas belong to.
+        batch: keypoints, and the betas of the bodies.
+        focal_px, center_px: the camera.
+        body: the body that the betas belong to.
         bodies_c: the initial bodies, in the camera frame of each frame.
-        min_confidence: keypoints trusted less than this are left out.
 
     Returns:
         Bodies in the camera frame of each frame.
     """
-    betas = torch.as_tensor(observation.betas).float()
-    regressor = keypoint_regressor(observation.keypoint_set)
-    points = regressor @ body.landmarks(bodies_c.body_pose, bodies_c.global_orient, bodies_c.transl, betas)
-    confidence = torch.as_tensor(observation.confidence).float() * (regressor.sum(dim=1) > 0)
-    confidence = torch.where(confidence >= min_confidence, confidence, 0.0)
-    seen = torch.as_tensor(observation.frame_valid) & ((confidence > 0).sum(dim=1) >= MIN_KEYPOINTS)
+    seen = (batch.confidence > 0).sum(dim=1) >= MIN_KEYPOINTS
     if not seen.any():
         return bodies_c
-    pelvis = bodies_c.transl + body.rest_joints(betas)[0]
+    landmarks = body.landmarks(bodies_c.body_pose, bodies_c.global_orient, bodies_c.transl, batch.betas)
+    pelvis = bodies_c.transl + body.rest_joints(batch.betas)[0]
     place = _place(
-        (points - pelvis[:, None])[seen].double(),
-        torch.as_tensor(observation.keypoints_px)[seen].double(),
-        confidence[seen].double(),
-        torch.as_tensor(observation.focal_px)[seen].double(),
-        torch.as_tensor(observation.center_px)[seen].double(),
+        (batch.regressor @ landmarks - pelvis[:, None])[seen].double(),
+        batch.keypoints_px[seen].double(),
+        batch.confidence[seen].double(),
+        focal_px[seen].double(),
+        center_px[seen].double(),
     )
     factor = float((place[:, 2] / pelvis[seen, 2]).median())
     if not 1 / MOST < factor < MOST:
