@@ -140,6 +140,38 @@ def test_a_file_changes_only_what_it_names_and_overrides_win(tmp_path):
     assert config.fit.stages["finetune"] == default.fit.stages["finetune"]
 
 
+def test_several_files_are_merged_in_their_order(tmp_path):
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("seed: 1\nthreads: 3\n")
+    second.write_text("seed: 2\n")
+    config = load_config([first, second])
+    assert (config.seed, config.threads) == (2, 3)
+    assert load_config([first, "ablations/learnable_tensors"]).fit.field.kind == "free"
+
+
+def test_what_stands_before_a_file_that_extends_nothing_does_not_count(tmp_path):
+    before, alone = tmp_path / "before.yaml", tmp_path / "alone.yaml"
+    before.write_text("fit: {stages: {finetune: {updates: {all: {losses: {floor: 7.0}}}}}}\nseed: 3\n")
+    alone.write_text("extends: nothing\nfit: {stages: {only: {steps: 1, updates: {all: {motion: true}}}}}\n")
+    config = load_config([before, alone], ["threads=2"])
+    assert (list(config.fit.stages), config.seed, config.threads) == (["only"], 0, 2)
+    assert list(load_config([alone, before]).fit.stages) == ["only", "finetune"]
+
+
+def test_what_a_file_extends_is_one_of_two(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("extends: [paper]\n")
+    assert "choose one of default, nothing" in refused(path=file)
+
+
+def test_a_printed_configuration_does_not_take_on_other_stages(tmp_path):
+    alone = tmp_path / "alone.yaml"
+    alone.write_text("extends: nothing\nfit: {stages: {only: {steps: 1, updates: {all: {motion: true}}}}}\n")
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(to_yaml(load_config(alone)))
+    assert load_config(printed) == load_config(alone)
+
+
 def test_a_stage_of_ones_own_can_be_added():
     stages = load_config(
         overrides=["fit.stages.polish.steps=5", "fit.stages.polish.updates.all.losses.reprojection=1"]

@@ -48,7 +48,12 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     def configurable(added: argparse.ArgumentParser) -> None:
-        added.add_argument("--config", metavar="FILE", help="a YAML file, or the name of one that ships (demo)")
+        added.add_argument(
+            "--config",
+            metavar="FILE",
+            action="append",
+            help="a YAML file, or the name of one that ships (demo); several are merged in their order",
+        )
         added.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. source=video.mp4 out=results/walk")
 
     fit = command("fit", "From a video or an observation to the person's motion in the world.", _fit)
@@ -59,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     configurable(command("train-prior", "Train a motion prior on a folder of motions.", _train_prior))
     evaluation = command("evaluate", "Score fits and other systems on a dataset; resumable, in parallel.", _evaluate)
     configurable(evaluation)
-    evaluation.add_argument("--recipe", metavar="FILE", help="how to fit, as `diffopt fit --config` takes it")
+    evaluation.add_argument(
+        "--recipe", metavar="FILE", action="append", help="how to fit, as `diffopt fit --config` takes it"
+    )
     configurable(command("train-pose-prior", "Train a prior of single poses, for the ablation.", _train_pose_prior))
     sweep = command("sweep", "Run the trials of a sweep file here, without an account; resumable.", _sweep)
     sweep.add_argument("file", type=Path, help="a sweep file, as `wandb sweep` takes it")

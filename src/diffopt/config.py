@@ -1,7 +1,8 @@
 """The configuration: dataclasses with units, read from YAML and the command line. The only place that knows omegaconf.
 
-Every command reads `default.yaml` first, then the file given by `--config`, then `key=value` overrides. A field that
-does not exist is refused by name.
+Every command reads `default.yaml` first, then the files given by `--config`, one over the other, then `key=value`
+overrides. A file that begins with `extends: nothing` stands alone: what was read before it does not count, so that
+nothing that `default.yaml` adds can leak into it. A field that does not exist is refused by name.
 """
 
 import difflib
@@ -95,25 +96,28 @@ class EvaluationConfig(EvaluationOptions, Config):
 _Schema = TypeVar("_Schema")
 
 
-def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
-    """The defaults, changed by a file and by overrides.
+Files = str | Path | Sequence[str | Path] | None
+"""YAML files by path, or by the name of one that ships with diffopt (`demo`), each merged over the one before."""
+EXTENDS = {"default", "nothing"}
+"""What a file says it changes."""
+
+
+def load_config(path: Files = None, overrides: Sequence[str] = ()) -> Config:
+    """The defaults, changed by files and by overrides.
 
     Args:
-        path: a YAML file, the name of one that ships with diffopt (`demo`), or None.
+        path: files, merged in their order, e.g. `["paper", "ablations/no_mdm"]`.
         overrides: `key=value` with dots into groups, e.g. `fit.stages.guidance.steps=500`.
 
     Raises:
         DiffoptError: a file is missing or not YAML, or a field does not exist or has the wrong type.
     """
-    layers = [shipped("default")] + ([find(path)] if path is not None else [])
-    config = load_as(Config, layers, overrides)
+    config = load_as(Config, [shipped("default"), *_found(path)], overrides)
     _check(config)
     return config
 
 
-def load_evaluation(
-    path: str | Path | None = None, overrides: Sequence[str] = (), recipe: str | Path | None = None
-) -> EvaluationConfig:
+def load_evaluation(path: Files = None, overrides: Sequence[str] = (), recipe: Files = None) -> EvaluationConfig:
     """How systems are scored: `default.yaml`, a recipe, `evaluation.yaml` or a file in its place, and overrides.
 
     Args:
@@ -124,31 +128,28 @@ def load_evaluation(
     Raises:
         DiffoptError: as `load_config`.
     """
-    layers = [shipped("default")] + ([find(recipe)] if recipe is not None else [])
-    layers.append(find(path) if path is not None else shipped("evaluation"))
+    layers = [shipped("default"), *_found(recipe), *(_found(path) or [shipped("evaluation")])]
     config = load_as(EvaluationConfig, layers, overrides)
     _check(config)
     return config
 
 
-def load_prior_training(path: str | Path | None = None, overrides: Sequence[str] = ()) -> PriorTraining:
+def load_prior_training(path: Files = None, overrides: Sequence[str] = ()) -> PriorTraining:
     """How a motion prior is trained: `prior.yaml`, changed by a file and by overrides.
 
     Raises:
         DiffoptError: as `load_config`.
     """
-    layers = [shipped("prior")] + ([find(path)] if path is not None else [])
-    return load_as(PriorTraining, layers, overrides)
+    return load_as(PriorTraining, [shipped("prior"), *_found(path)], overrides)
 
 
-def load_pose_prior_training(path: str | Path | None = None, overrides: Sequence[str] = ()) -> PosePriorTraining:
+def load_pose_prior_training(path: Files = None, overrides: Sequence[str] = ()) -> PosePriorTraining:
     """How a pose prior is trained: `pose_prior.yaml`, changed by a file and by overrides.
 
     Raises:
         DiffoptError: as `load_config`.
     """
-    layers = [shipped("pose_prior")] + ([find(path)] if path is not None else [])
-    return load_as(PosePriorTraining, layers, overrides)
+    return load_as(PosePriorTraining, [shipped("pose_prior"), *_found(path)], overrides)
 
 
 def load_sample(overrides: Sequence[str] = ()) -> SampleOptions:
@@ -168,7 +169,10 @@ def load_as(schema: type[_Schema], layers: Sequence[Path], overrides: Sequence[s
     """
     tree = OmegaConf.structured(schema)
     for layer in layers:
-        tree = _merge(tree, _read(layer), str(layer))
+        change = _read(layer)
+        if _extends(change, layer) == "nothing":
+            tree = OmegaConf.structured(schema)
+        tree = _merge(tree, change, str(layer))
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator or not key:
@@ -184,8 +188,8 @@ def load_as(schema: type[_Schema], layers: Sequence[Path], overrides: Sequence[s
 
 
 def to_yaml(config: Any) -> str:
-    """The whole configuration as YAML."""
-    return OmegaConf.to_yaml(OmegaConf.structured(config))
+    """The whole configuration as YAML; read again, it is the same whatever `default.yaml` may have become."""
+    return "extends: nothing\n" + OmegaConf.to_yaml(OmegaConf.structured(config))
 
 
 def shipped(name: str) -> Path:
@@ -203,6 +207,20 @@ def find(path: str | Path) -> Path:
     folder = shipped("default").parent
     known = ", ".join(sorted(file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.yaml")))
     raise DiffoptError(f"{path}: no such configuration. Give a YAML file, or the name of one that ships: {known}.")
+
+
+def _found(path: Files) -> list[Path]:
+    if path is None:
+        return []
+    return [find(path)] if isinstance(path, str | Path) else [find(one) for one in path]
+
+
+def _extends(tree: Any, path: Path) -> str:
+    """What a file changes, by its field `extends`, which is no setting and is taken out."""
+    extends = str(tree.pop("extends", "default"))
+    if extends not in EXTENDS:
+        raise DiffoptError(f"{path}: field 'extends' is '{extends}'; choose one of {', '.join(sorted(EXTENDS))}.")
+    return extends
 
 
 def _read(path: Path) -> Any:
