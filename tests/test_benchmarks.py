@@ -163,7 +163,7 @@ def test_the_papers_table_compares_over_the_cases_that_both_have(tmp_path, capsy
     table = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
     assert table == [
         ["Learnable tensors", "1", "900.0", "1", "9.00", "100%", "871.5", "3.02"],
-        ["w/o MDM", "2", "120.0 ± 30.0", "2", "1.20", "50%", "683.6", "2.37"],
+        ["w/o MDM step", "2", "120.0 ± 30.0", "2", "1.20", "50%", "683.6", "2.37"],
         ["Full", "3", "200.0 ± 75.0", "3", "1.00", "", "288.4", "1.00"],
     ]
 

@@ -40,7 +40,8 @@ class PriorOptions:
     """The motion prior."""
 
     path: str = "default"
-    """`default` (shipped) or the path of a prior trained by `diffopt train-prior` (.safetensors)."""
+    """`default` (shipped), the path of a prior trained by `diffopt train-prior` (.safetensors) or of a published MDM
+    checkpoint, or `none`: no motion prior at all, neither in the losses nor for the initial path."""
 
 
 @dataclass
@@ -260,7 +261,7 @@ def _check(config: Config) -> None:
     choices = {
         "device": (config.device, ("auto", "cpu", "cuda")),
         "fit.field.kind": (config.fit.field.kind, ("field", "free")),
-        "fit.path": (config.fit.path, ("prior", "feet")),
+        "fit.path": (config.fit.path, ("prior", "feet", "composed")),
         "logging.wandb": (config.logging.wandb, ("offline", "online", "disabled")),
     }
     for key, (value, allowed) in choices.items():

@@ -22,10 +22,11 @@ from diffopt.data.gravity import (
     up_from_posture,
     up_of_held_camera,
 )
-from diffopt.data.initial import initial_state, observed_bodies
+from diffopt.data.initial import composed_state, initial_state, observed_bodies
 from diffopt.data.synthetic import simulate_observation, synthetic_walk
 from diffopt.data.trajectory import MIN_TRAVEL_M, Evidence, solve_root_path
 from diffopt.evaluation.truth import TruthScore
+from diffopt.geometry.cameras import camera_centers
 
 
 @pytest.fixture(scope="module")
@@ -327,6 +328,37 @@ def test_camera_and_body_keep_their_relation(body, clean_walk):
         state.betas,
     )
     assert (seen - given).abs().max() < 1e-3
+
+
+def test_the_papers_start_is_the_bodies_where_the_camera_sees_them(body, clean_walk):
+    """Seen from the camera, bodies are as given; cameras stand where they were given, their unit a metre; y is up."""
+    state = composed_state(replace(clean_walk, camera_scale="unknown"), body, observed_bodies(clean_walk))
+    joints = body.joints(state.motion.body_pose, state.motion.global_orient, state.motion.transl, state.betas)
+    seen = joints @ state.cameras.rotation_w2c.mT + state.cameras.translation_w2c[:, None]
+    given = body.joints(
+        state.motion.body_pose,
+        roma.rotvec_to_rotmat(torch.as_tensor(clean_walk.global_orient_c)),
+        torch.as_tensor(clean_walk.transl_c),
+        state.betas,
+    )
+    assert (seen - given).abs().max() < 1e-3
+    centers = camera_centers(state.cameras.rotation_w2c, state.cameras.translation_w2c)
+    own = -np.einsum("tji,tj->ti", clean_walk.rotation_w2c, clean_walk.translation_w2c)
+    travelled = np.linalg.norm(own - own[0], axis=-1)
+    assert np.allclose((centers - centers[0]).norm(dim=-1).numpy(), travelled, atol=1e-4)
+    # A camera's up in its own axes is the second column of its rotation, in any world that has y up.
+    off = (state.cameras.rotation_w2c[:, :, 1].numpy() * clean_walk.truth_rotation_w2c[:, :, 1]).sum(axis=-1)
+    assert np.degrees(np.arccos(off.clip(-1, 1))).max() < 6
+    assert abs(joints[..., 1].amin(dim=1).median()) < 0.1
+    assert not state.scale_known
+    assert composed_state(replace(clean_walk, camera_scale="metric"), body, observed_bodies(clean_walk)).scale_known
+
+
+def test_the_papers_start_keeps_the_gravity_that_is_given(body, clean_walk):
+    down = np.array([0.1, 1.0, -0.2])
+    state = composed_state(replace(clean_walk, gravity_w=down), body, observed_bodies(clean_walk))
+    before = clean_walk.rotation_w2c[3] @ (down / np.linalg.norm(down))
+    assert np.abs(before + state.cameras.rotation_w2c[3, :, 1].numpy()).max() < 1e-5
 
 
 def test_given_gravity_and_metric_scale_are_kept(body, clean_walk):

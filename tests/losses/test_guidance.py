@@ -42,6 +42,22 @@ def test_gradient_is_that_of_equation_3(prior, features):
         assert (features.grad[..., block] - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
+def test_one_norm_weighs_every_feature_alike(prior, features):
+    """Eq. 3 over all features at once: the gradient is that of the whole vector, the root's numbers as any other."""
+    features = features.requires_grad_()
+    guidance = Guidance(noise_start=40 / 99, noise_end=40 / 99, score_weighting=True, one_norm=True)
+
+    guidance_loss(prior, guidance, features, 0.0, torch.Generator().manual_seed(3)).backward()
+
+    noise = torch.randn(features.shape, generator=torch.Generator().manual_seed(3))
+    alpha, sigma = (values[40] for values in (prior.schedule.alpha, prior.schedule.sigma))
+    with torch.no_grad():
+        noised = alpha * features + sigma * noise
+        eps_hat = (noised - alpha * prior.denoise(noised, *[torch.tensor([40, 40])] * 2)) / sigma
+    expected = sigma**2 * (eps_hat - noise) / features.numel()
+    assert (features.grad - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
 def test_no_gradient_goes_through_the_network(prior, features):
     target = clean_target(prior, features.requires_grad_(), *[torch.tensor([50, 50])] * 2, 1, torch.Generator())
     assert not target.requires_grad

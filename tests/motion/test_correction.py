@@ -56,6 +56,16 @@ def test_equals_the_papers_equation_in_a_world_that_starts_at_the_first_camera(g
         assert torch.allclose(found.focal_px[frame], made.focal_scale[frame, 0] * 900)
 
 
+def test_the_papers_camera_has_a_scale_per_frame_and_no_other():
+    ours = CameraCorrection(6, "estimated", scale_known=False, focal_per_frame=True)
+    papers = CameraCorrection(6, "estimated", scale_known=False, focal_per_frame=True, travel_scale=False)
+    names = {id(parameter): name for name, parameter in papers.named_parameters()}
+    assert {names[id(parameter)] for parameter in papers.free_parameters()} == {
+        "rotation_bias_6d", "translation_scale", "translation_bias", "focal_scale",
+    }  # fmt: skip
+    assert len(ours.free_parameters()) == 5
+
+
 def test_one_travel_scale_stretches_the_path_about_the_first_camera(given):
     made = correction()
     with torch.no_grad():

@@ -5,6 +5,7 @@ import torch
 
 from diffopt.motion.field import ExpectedPath, MotionField, PhaseEncoding, rotations_from_6d
 from diffopt.motion.free import FreeMotion
+from diffopt.motion.motion import Motion
 
 CENTER = torch.tensor([1.0, 0.9, -2.0])
 
@@ -80,12 +81,26 @@ def test_six_numbers_are_the_first_two_columns():
     assert torch.allclose(rotations_from_6d(rotation[..., :2].flatten(-2)), rotation, atol=1e-5)
 
 
-def test_learnable_tensors_read_frames_exactly_and_halves_between_them():
-    path = ExpectedPath(arc(0.0))
-    free = FreeMotion(5, path)
-    with torch.no_grad():
-        free.position.copy_(torch.arange(15.0).reshape(5, 3))
-    at_frames = free(torch.linspace(0, 1, 5)).transl
-    between = free(torch.tensor([0.125])).transl
-    assert torch.allclose(at_frames, CENTER + torch.arange(15.0).reshape(5, 3), atol=1e-5)
-    assert torch.allclose(between[0], (at_frames[0] + at_frames[1]) / 2)
+def some_motion(num_frames, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return Motion.from_axis_angle(
+        *(torch.randn(num_frames, *shape, generator=generator) for shape in ((23, 3), (3,), (3,)))
+    )
+
+
+def test_learnable_tensors_start_at_the_initial_motion():
+    initial, other = some_motion(5), some_motion(5, seed=1)
+    free = FreeMotion(initial)
+    for motion in (initial, other):
+        free.start_from(motion)
+        at_frames = free(torch.linspace(0, 1, 5))
+        assert torch.allclose(at_frames.body_pose, motion.body_pose, atol=1e-5)
+        assert torch.allclose(at_frames.global_orient, motion.global_orient, atol=1e-5)
+        assert torch.equal(at_frames.transl, motion.transl)
+
+
+def test_learnable_tensors_are_read_halfway_between_two_frames():
+    initial = some_motion(5)
+    between = FreeMotion(initial)(torch.tensor([0.125]))
+    assert torch.allclose(between.transl[0], (initial.transl[0] + initial.transl[1]) / 2)
+    assert roma.is_rotation_matrix(between.body_pose, epsilon=1e-5)

@@ -151,6 +151,59 @@ def initial_state(
     )
 
 
+def composed_state(observation: Observation, body: BodyModel, body_c: Motion) -> InitialState:
+    """The bodies where the given camera sees them, and nothing more: x_init as the paper has it (section 3.3.1).
+
+    The paper leaves to a supplement what it calls a simple heuristic that keeps the human in the frustum of the
+    estimated camera. Here every body stands where its estimator put it in front of the camera of its frame, the
+    camera's unit is taken for a metre, up is how people stand and how cameras are held (or the gravity given), and a
+    quarter of the clip's lowest feet may be below the floor. No prior, no legs, no scale.
+
+    Args, Returns: as for `initial_state`.
+    """
+    betas = torch.as_tensor(observation.betas).float()
+    landmarks_c = body.landmarks(body_c.body_pose, body_c.global_orient, body_c.transl, betas).double().numpy()
+    rotation = observation.rotation_w2c.astype(np.float64)
+    centers = _centers_from_first(rotation, observation.translation_w2c.astype(np.float64))
+    travels = observation.camera_trust != "static" and bool(centers.any())
+    pelvis_c = landmarks_c[:, JOINT_INDEX["pelvis"]]
+    sight = _Sight(
+        relative=np.einsum("tji,tkj->tki", rotation, landmarks_c - pelvis_c[:, None]),
+        seen=np.einsum("tji,tj->ti", rotation, pelvis_c),
+        centers=centers,
+        piece=np.zeros(len(centers), dtype=int),
+        valid=observation.frame_valid,
+        fps=observation.fps,
+        find_scale=travels and observation.camera_scale == "unknown",
+    )
+    align = _first_alignment(observation, sight, rotation)
+    root = (sight.seen + centers) @ align.T
+    lowest = ((sight.feet(align) + root[:, None])[..., 1] - body.sole_heights(betas).double().numpy()).min(axis=1)
+    lift = np.array([0.0, -floor_height(lowest, sight.valid.astype(np.float64)), 0.0])
+    rotation_w, centers_w = rotation @ align.T, centers @ align.T + lift
+    motion = _place(body_c, body, betas, rotation_w, root + lift)
+    return InitialState(
+        motion=motion,
+        composed=motion,
+        cameras=Cameras(
+            rotation_w2c=_tensor(rotation_w),
+            translation_w2c=_tensor(-np.einsum("tij,tj->ti", rotation_w, centers_w)),
+            focal_px=_tensor(observation.focal_px),
+            center_px=_tensor(observation.center_px),
+        ),
+        betas=betas,
+        trust=_tensor(sight.valid),
+        scale_known=not sight.find_scale,
+        findings={
+            "camera_scale": 1.0,
+            "camera_scale_log_error": 0.0,
+            "camera_lost_share": 0.0,
+            "gravity_correction_deg": 0.0,
+            "camera_height_m": float(centers_w[0, 1]),
+        },
+    )
+
+
 @dataclass(frozen=True)
 class _Sight:
     """What the camera saw, in the axes of its own world; metres."""

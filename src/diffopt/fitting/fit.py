@@ -63,15 +63,20 @@ class SequenceFit(pl.LightningModule):
         self.seed = seed
         self.find_start = find_start
         self.start = Start(find_start(observed))
-        num_frames, path = len(observed), ExpectedPath(self.start.transl)
+        num_frames = len(observed)
         torch.manual_seed(seed)
         if options.field.kind == "free":
-            self.field: MotionField | FreeMotion = FreeMotion(num_frames, path)
+            self.field: MotionField | FreeMotion = FreeMotion(self.start.motion)
         else:
             shape, duration_s = options.field, (num_frames - 1) / fps
+            path = ExpectedPath(self.start.transl)
             self.field = MotionField(duration_s, shape.bandwidth_hz, shape.width, shape.layers, path)
         self.correction = CameraCorrection(
-            num_frames, trust, self.start.scale_known, options.correction.focal_per_frame
+            num_frames,
+            trust,
+            self.start.scale_known,
+            options.correction.focal_per_frame,
+            options.correction.travel_scale,
         )
         # Frozen networks are no part of the fit: not moved by its optimizer, not stored in its checkpoints.
         self._frozen = {"body": body.requires_grad_(False), "prior": prior and prior.requires_grad_(False)}
@@ -188,5 +193,5 @@ class SequenceFit(pl.LightningModule):
         pelvis_c = to_camera((motion.transl + rest_pelvis)[:, None], cameras.rotation_w2c, cameras.translation_w2c)
         seen = Motion(motion.body_pose, cameras.rotation_w2c @ motion.global_orient, pelvis_c[:, 0] - rest_pelvis)
         self.start.move_to(self.find_start(seen))
-        self.field.expected_path.expect(self.start.transl)
+        self.field.start_from(self.start.motion)
         self.correction.reset()

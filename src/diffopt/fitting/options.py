@@ -24,6 +24,8 @@ class CorrectionOptions:
 
     focal_per_frame: bool = False
     """One focal scale per frame (a zooming lens) instead of one for the clip."""
+    travel_scale: bool = True
+    """One scale of the camera's whole travel beside the paper's s_t of each frame, where the scale is not known."""
 
 
 @dataclass
@@ -91,8 +93,8 @@ class FitOptions:
     min_confidence: float = 0.3
     """Keypoints trusted less than this are left out."""
     path: str = "prior"
-    """What tells the initial path of the legs: `prior` (the path that the motion prior expects) or `feet` (planted feet
-    alone)."""
+    """What tells the initial path, x_init: `prior` (what the motion prior expects of the legs), `feet` (planted feet
+    alone) or `composed` (the given camera alone, its unit taken for a metre: the paper's)."""
     pose_prior: str = "default"
     """What a weight of `pose_prior` asks: `default` (shipped), or the path of another one, VPoser's folder say."""
     field: FieldOptions = dataclasses.field(default_factory=FieldOptions)

@@ -8,7 +8,7 @@ import signal
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from diffopt.body.model import BodyModel
-from diffopt.data.initial import InitialState, initial_state, observed_bodies
+from diffopt.data.initial import InitialState, composed_state, initial_state, observed_bodies
 from diffopt.data.observation import Observation
 from diffopt.data.sides import with_sides_mended
 from diffopt.fitting.batch import SequenceBatch
@@ -36,6 +36,8 @@ from diffopt.prior.interface import GuidingPrior
 from diffopt.prior.pose_prior import load_pose_prior
 from diffopt.prior.prior import MotionPrior, load_prior
 
+NO_PRIOR = "none"
+"""What `prior.path` says to fit without a motion prior."""
 CURVE_POINTS = 100
 """Points kept of every loss curve."""
 
@@ -62,13 +64,29 @@ class Fitted:
 
 
 def prior_for(options: FitOptions, path: str | Path) -> GuidingPrior | None:
-    """The motion prior at `path` if any update of the recipe weighs its loss, else None.
+    """The motion prior at `path` if the recipe asks for it, in a loss or for the initial path; else None.
 
     Raises:
         DiffoptError: the file is missing or not a prior.
     """
-    updates = (update for stage in options.stages.values() for update in stage.updates.values())
-    return load_prior(path) if any(update.losses.diffusion > 0 for update in updates) else None
+    if str(path) == NO_PRIOR or not (options.path == "prior" or _asked("diffusion", options)):
+        return None
+    return load_prior(path)
+
+
+def without_prior(options: FitOptions) -> FitOptions:
+    """The recipe without L_Diff (eq. 3), wherever it is weighed."""
+    stages = {
+        name: replace(
+            stage,
+            updates={
+                turn: replace(update, losses=replace(update.losses, diffusion=0.0))
+                for turn, update in stage.updates.items()
+            },
+        )
+        for name, stage in options.stages.items()
+    }
+    return replace(options, stages=stages)
 
 
 def fit_sequence(
@@ -89,7 +107,7 @@ def fit_sequence(
     Args:
         observation: the sequence.
         body: the body that the observation's betas belong to.
-        prior: the motion prior; None if no stage asks for it.
+        prior: the motion prior; None fits without one: L_Diff is left out, and the legs tell the initial path.
         options: field, corrections and stages.
         guidance: how the prior guides.
         log_options: curves and checkpoints.
@@ -103,16 +121,26 @@ def fit_sequence(
         Motion and cameras.
     """
     started = time.perf_counter()
+    if prior is None:
+        options = without_prior(options)
     lengths = stage_lengths(options, observation.num_frames)
     observed = observed_bodies(observation)
     observation, exchanged = with_sides_mended(observation, body, observed)
     data = SequenceDataModule(observation, options.min_confidence, steps=sum(lengths.values()))
     # Only our own prior says what path belongs to a pose sequence.
     path_prior = prior if options.path == "prior" and isinstance(prior, MotionPrior) else None
-    state = initial_state(observation, body, observed, path_prior)
+
+    def find_start(bodies_c: Motion) -> InitialState:
+        if options.path == "composed":
+            return composed_state(observation, body, bodies_c)
+        return initial_state(observation, body, bodies_c, path_prior)
+
+    state, bodies = find_start(observed), observed
+    if options.path != "composed":
+        bodies = at_seen_distance(data.batch, state.cameras.focal_px, state.cameras.center_px, body, observed)
     fit = SequenceFit(
-        lambda bodies_c: initial_state(observation, body, bodies_c.to("cpu"), path_prior),
-        at_seen_distance(data.batch, state.cameras.focal_px, state.cameras.center_px, body, observed),
+        lambda bodies_c: find_start(bodies_c.to("cpu")),
+        bodies,
         observation.fps,
         body,
         prior,

@@ -33,6 +33,9 @@ class Guidance:
     """Network evaluations per target: 1 is score distillation, more follow the deterministic sampler (DDIM)."""
     score_weighting: bool = False
     """Weigh by alpha sigma, eq. 3 with w = sigma^2; false weighs every noise level alike."""
+    one_norm: bool = False
+    """Eq. 3 as it stands, one norm over all features, each number alike; false: the mean of each block by its own
+    weight, so that the root's few numbers are not lost among the articulation's hundreds."""
     root_weight: float = 1.0
     """Weight of the root's path, a block of few numbers."""
     articulation_weight: float = 1.0
@@ -122,6 +125,8 @@ def guidance_loss(
     if guidance.score_weighting:
         alpha, sigma = prior.schedule.alpha[root_level], prior.schedule.sigma[root_level]
         squared = (alpha * sigma).to(squared)[:, None, None] * squared
+    if guidance.one_norm:
+        return squared.mean()
     root, articulation = squared[..., prior.root], squared[..., prior.articulation]
     return guidance.root_weight * root.mean() + guidance.articulation_weight * articulation.mean()
 

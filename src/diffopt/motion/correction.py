@@ -21,7 +21,9 @@ class CameraCorrection(nn.Module):
     of depth.
     """
 
-    def __init__(self, num_frames: int, trust: str, scale_known: bool, focal_per_frame: bool) -> None:
+    def __init__(
+        self, num_frames: int, trust: str, scale_known: bool, focal_per_frame: bool, travel_scale: bool = True
+    ) -> None:
         """
         Args:
             num_frames: T.
@@ -29,6 +31,7 @@ class CameraCorrection(nn.Module):
                 moves).
             scale_known: the camera's travel is in metres, or it does not travel: its scale is not free.
             focal_per_frame: one s_f per frame, for a zooming lens, instead of one for the clip.
+            travel_scale: whether the scale of the whole travel is free beside s_t; the paper has s_t alone.
         """
         super().__init__()
         self.rotation_bias_6d = nn.Parameter(torch.zeros(num_frames, 3, 2))
@@ -38,6 +41,7 @@ class CameraCorrection(nn.Module):
         self.focal_scale = nn.Parameter(torch.ones(num_frames if focal_per_frame else 1, 1))
         self.trust = trust
         self.scale_known = scale_known
+        self.one_scale = travel_scale
 
     @torch.no_grad()
     def reset(self) -> None:
@@ -49,7 +53,7 @@ class CameraCorrection(nn.Module):
 
     def free_parameters(self) -> list[nn.Parameter]:
         """The corrections that the clip's trust in its camera leaves open."""
-        scale = [] if self.scale_known else [self.travel_scale]
+        scale = [self.travel_scale] if self.one_scale and not self.scale_known else []
         if self.trust == "known":
             return scale
         if self.trust == "static":

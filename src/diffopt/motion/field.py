@@ -111,6 +111,10 @@ class MotionField(nn.Module):
         self.position = _network(self.encoding.width, width, layers, torch.zeros(3))
         self.expected_path = expected_path
 
+    def start_from(self, initial: Motion) -> None:
+        """Learn positions relative to another initial motion; that the field mimics it is the warm-up's work."""
+        self.expected_path.expect(initial.transl)
+
     def forward(self, phase: Float[Tensor, "N"]) -> Motion:
         """The motion at the given phases (0 is the first frame, 1 the last)."""
         encoded = self.encoding(phase)

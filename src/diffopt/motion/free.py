@@ -1,23 +1,35 @@
-"""Learnable tensors in place of the field: every frame its own parameters (the paper's first ablation)."""
+"""Learnable tensors in place of the field: every frame its own parameters (paper, section 4.3 and Table 5).
+
+"Learnable parameters initialized with HMR2.0 values": they start at the initial motion, not at a rest pose.
+"""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from diffopt.motion.field import BODY_ROTATIONS, ExpectedPath, rotations_from_6d
+from diffopt.motion.field import rotations_from_6d
 from diffopt.motion.motion import Motion
 
 
 class FreeMotion(nn.Module):
     """One 6D rotation per joint and one position per frame, read at any phase by linear interpolation."""
 
-    def __init__(self, num_frames: int, expected_path: ExpectedPath) -> None:
+    def __init__(self, initial: Motion) -> None:
+        """
+        Args:
+            initial: the motion that the tensors start at, T frames.
+        """
         super().__init__()
-        identity = torch.eye(3)[:, :2].flatten()
-        self.pose = nn.Parameter(identity.repeat(num_frames, BODY_ROTATIONS, 1))
-        self.orient = nn.Parameter(identity.repeat(num_frames, 1))
-        self.position = nn.Parameter(torch.zeros(num_frames, 3))
-        self.expected_path = expected_path
+        self.pose = nn.Parameter(_six_numbers(initial.body_pose))
+        self.orient = nn.Parameter(_six_numbers(initial.global_orient))
+        self.position = nn.Parameter(initial.transl.clone())
+
+    @torch.no_grad()
+    def start_from(self, initial: Motion) -> None:
+        """Start anew at another initial motion."""
+        self.pose.copy_(_six_numbers(initial.body_pose))
+        self.orient.copy_(_six_numbers(initial.global_orient))
+        self.position.copy_(initial.transl)
 
     def forward(self, phase: Float[Tensor, "N"]) -> Motion:
         """The motion at the given phases, between two frames on the straight line of their numbers."""
@@ -32,5 +44,10 @@ class FreeMotion(nn.Module):
         return Motion(
             body_pose=rotations_from_6d(between(self.pose)),
             global_orient=rotations_from_6d(between(self.orient)),
-            transl=self.expected_path(phase, between(self.position)),
+            transl=between(self.position),
         )
+
+
+def _six_numbers(rotation: Float[Tensor, "*N 3 3"]) -> Float[Tensor, "*N 6"]:
+    """The first two columns row by row: what `rotations_from_6d` reads."""
+    return rotation[..., :2].flatten(start_dim=-2)
