@@ -23,7 +23,7 @@ TABLE_1 = {
     "guidance": [(MOTION, {"diffusion", "articulation"}), (CAMERA, {"reprojection"})],
     "finetune": [(MOTION | CAMERA, {"diffusion", "warmup", "reprojection"})],
 }
-"""The paper's Table 1: by stage, whose turns move what under which losses, which eqs. 4, 6, 7 and 11 add up as they are."""
+"""The paper's Table 1: by stage and turn, who moves under which losses; eqs. 4, 6, 7 and 11 are their plain sums."""
 ABLATIONS = sorted(path.stem for path in (shipped("default").parent / "ablations").glob("*.yaml"))
 LEARN = ("mimic", "pose", "warmup")
 """Stages in which the field learns the initial motion."""
