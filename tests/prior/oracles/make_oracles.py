@@ -149,12 +149,8 @@ def make_sampling(repository: Path) -> None:
             name = f"{schedule}_{steps}"
             stored[f"{name}/alpha_squared"] = diffusion.alphas_cumprod
             stored[f"{name}/levels"] = np.array(diffusion.timestep_map)
-            torch.manual_seed(11)
-            stored[f"{name}/ddpm"] = diffusion.p_sample_loop(network, start.shape, **options)[:, :, 0].mT.numpy()
-            for eta in (0.0, 0.5):
-                torch.manual_seed(11)
-                sample = diffusion.ddim_sample_loop(network, start.shape, eta=eta, **options)
-                stored[f"{name}/ddim_{eta}"] = sample[:, :, 0].mT.numpy()
+            sample = diffusion.ddim_sample_loop(network, start.shape, eta=0.0, **options)
+            stored[f"{name}/ddim"] = sample[:, :, 0].mT.numpy()
     np.savez_compressed(HERE / "sampling.npz", **stored)
 
 
