@@ -22,7 +22,6 @@ ROOMS_OF_LIBRARIES = {
     "wandb": ("fitting/", "prior/training.py"),
     "omegaconf": ("config.py",),
     "smplx": ("body/",),
-    "torchmetrics": ("evaluation/torchmetric.py",),
     "ray": ("evaluation/",),
     "pycolmap": ("frontend/",),
     "ai_edge_litert": ("frontend/",),

@@ -8,13 +8,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from diffopt.cli import _parser
 from diffopt.config import load_config
 from diffopt.errors import DiffoptError
-from diffopt.evaluation.torchmetric import SCORE_NAMES
+from diffopt.evaluation.metrics import Track, score
 from diffopt.evaluation.trials import Sweep, read_sweep, trials
 
 FILES = sorted((Path(__file__).parents[2] / "configs" / "sweeps").glob("*.yaml"))
@@ -66,7 +67,9 @@ def test_the_agents_command_is_one_that_our_command_line_takes(path, monkeypatch
     assert (config.source, config.out, config.overwrite, config.logging.wandb) == (
         "walk.npz", "out/sweep", True, "online",
     )  # fmt: skip
-    assert content["metric"] == {"name": "g_mpjpe_mm", "goal": "minimize"} and "g_mpjpe_mm" in SCORE_NAMES
+    assert content["metric"] == {"name": "g_mpjpe_mm", "goal": "minimize"}
+    anybody = Track(torch.randn(5, 24, 3), torch.eye(3).expand(5, 3, 3))
+    assert content["metric"]["name"] in score(anybody, anybody, fps=30.0)
 
 
 def test_a_grid_is_every_combination_in_order():

@@ -47,8 +47,6 @@ class InitialState:
     cameras: Cameras
     """The given camera, in this world and in metres."""
     betas: Float[Tensor, "10"]
-    trust: Float[Tensor, "T"]
-    """1 where the person was seen, 0 where not."""
     scale_known: bool
     """The camera's travel was given in metres, or it does not travel."""
     findings: dict[str, float] = field(default_factory=dict)
@@ -139,7 +137,6 @@ def initial_state(
             center_px=_tensor(observation.center_px),
         ),
         betas=betas,
-        trust=_tensor(sight.valid),
         scale_known=not sight.find_scale,
         findings={
             "camera_scale": path.scale,

@@ -105,28 +105,6 @@ class MotionPrior(GuidingPrior):
         """Root velocity in the heading frame of each frame, m/s: what the planted foot implies plus the residual."""
         return smpl_features.root_velocity(self.physical(features))
 
-    def root_height(self, features: Float[Tensor, "*B S D"]) -> Float[Tensor, "*B S"]:
-        """Height of the root over the floor, metres."""
-        return smpl_features.root_height(self.physical(features))
-
-    def integrate(
-        self,
-        features: Float[Tensor, "*B S D"],
-        facing: Float[Tensor, "*B S 3 3"] | None = None,
-        start: Float[Tensor, "*#B 3"] | None = None,
-    ) -> Float[Tensor, "*B T 3"]:
-        """The root's path in the world, metres, one frame more than features.
-
-        Args:
-            features: normalised features.
-            facing: heading frames (`smpl_features.heading` of the root's orientation) where they are known; else the
-                yaw rates are summed up from +z on.
-            start: position of the root in the first frame; else the origin.
-        """
-        if facing is None:
-            facing = smpl_features.headings_from_yaw_rate(self.physical(features), self.fps)
-        return smpl_features.integrate(self.root_velocity(features), facing, self.fps, start)
-
     def path_from_articulation(
         self,
         rotations: Float[Tensor, "B T 22 3 3"],

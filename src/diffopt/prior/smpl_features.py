@@ -122,26 +122,19 @@ def root_height(features: Float[Tensor, "*B S D"]) -> Float[Tensor, "*B S"]:
 
 
 def integrate(
-    velocity: Float[Tensor, "*B S 3"],
-    facing: Float[Tensor, "*B S 3 3"],
-    fps: float,
-    start: Float[Tensor, "*#B 3"] | None = None,
+    velocity: Float[Tensor, "*B S 3"], facing: Float[Tensor, "*B S 3 3"], fps: float
 ) -> Float[Tensor, "*B T 3"]:
-    """The root's path in the world from its velocities in the heading frames `facing`, beginning at `start` or zero."""
+    """The root's path in the world from its velocities in the heading frames `facing`, beginning at the origin."""
     steps = (facing @ velocity[..., None]).squeeze(-1) / fps
-    first = torch.zeros_like(steps[..., :1, :]) if start is None else start[..., None, :].expand_as(steps[..., :1, :])
-    return torch.cat((first, first + steps.cumsum(dim=-2)), dim=-2)
+    return torch.cat((torch.zeros_like(steps[..., :1, :]), steps.cumsum(dim=-2)), dim=-2)
 
 
-def headings_from_yaw_rate(
-    features: Float[Tensor, "*B S D"], fps: float, first: Float[Tensor, "*#B 3 3"] | None = None
-) -> Float[Tensor, "*B S 3 3"]:
-    """Heading frames by summing up the yaw rates, beginning with `first` or facing +z."""
+def headings_from_yaw_rate(features: Float[Tensor, "*B S D"], fps: float) -> Float[Tensor, "*B S 3 3"]:
+    """Heading frames by summing up the yaw rates, beginning with the one that faces +z."""
     turned = features[..., SLICES["yaw_rate"]].squeeze(-1).cumsum(dim=-1) / fps
     angle = torch.cat((torch.zeros_like(turned[..., :1]), turned[..., :-1]), dim=-1)
     zero = torch.zeros_like(angle)
-    frames = roma.rotvec_to_rotmat(torch.stack((zero, angle, zero), dim=-1))
-    return frames if first is None else first[..., None, :, :] @ frames
+    return roma.rotvec_to_rotmat(torch.stack((zero, angle, zero), dim=-1))
 
 
 def lowest(heights: Float[Tensor, "*B J"]) -> Float[Tensor, "*B"]:
