@@ -17,6 +17,7 @@ from diffopt.config import load_config
 from diffopt.data.observation import Observation
 from diffopt.data.synthetic import simulate_observation, synthetic_walk
 from diffopt.fitting import run as fitting
+from diffopt.prior.mdm import MdmNetwork
 from diffopt.result import Result
 
 STEPS = 6
@@ -279,6 +280,18 @@ def test_sample_draws_motions_into_a_new_folder(tmp_path, capsys):
     assert files == {path.name: path.read_bytes() for path in (tmp_path / "drawn").iterdir()}
     assert main([*drawn, f"out={tmp_path / 'again'}", "seed=4"]) == 0
     assert (tmp_path / "again" / "motion_2.glb").read_bytes() == files["motion_2.glb"]
+
+
+def test_sample_draws_from_a_published_checkpoint_too(tmp_path):
+    torch.manual_seed(0)
+    network = MdmNetwork(263, width=16, layers=1, heads=4, feedforward=24, text_width=12)
+    torch.save(network.state_dict(), tmp_path / "model000000100.pt")
+    (tmp_path / "args.json").write_text('{"arch": "trans_enc", "dataset": "humanml", "diffusion_steps": 50}')
+
+    drawn = ["sample", f"out={tmp_path / 'drawn'}", f"prior.path={tmp_path}", "count=1", "seconds=0.3", "steps=3"]
+    assert main(drawn) == 0
+
+    assert {path.name for path in (tmp_path / "drawn").iterdir()} == {"motion_1.glb", "motions.mp4", "motions.png"}
 
 
 @pytest.mark.parametrize("override", ["count=0", "seconds=9", "seconds=0", "steps=1", "prior.path=nowhere.safetensors"])

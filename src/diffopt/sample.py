@@ -16,6 +16,7 @@ from diffopt.errors import DiffoptError
 from diffopt.export.glb import write_glb
 from diffopt.motion.motion import Motion
 from diffopt.prior.draw import draw
+from diffopt.prior.mdm_prior import MdmPrior
 from diffopt.prior.prior import MotionPrior, load_prior
 from diffopt.result import Result
 from diffopt.show.motions import PANE_PX, onlooking_camera, write_motions
@@ -38,11 +39,6 @@ def sample(options: SampleOptions) -> list[Path]:
         raise DiffoptError(f"count={options.count}: nothing to draw; ask for 1 motion or more.")
     torch.set_num_threads(options.threads)
     prior = load_prior(options.prior.path)
-    if not isinstance(prior, MotionPrior):
-        raise DiffoptError(
-            f"prior.path={options.prior.path}: a published MDM checkpoint knows joints but no body's rotations; give a "
-            "prior trained by `diffopt train-prior`, or `default`."
-        )
     frames = round(options.seconds * prior.fps)
     if not 2 <= frames <= prior.window:
         raise DiffoptError(
@@ -66,7 +62,7 @@ def sample(options: SampleOptions) -> list[Path]:
     return [folder / path.name for path in written]
 
 
-def _draw(prior: MotionPrior, body: BodyModel, frames: int, options: SampleOptions) -> list[Result]:
+def _draw(prior: MotionPrior | MdmPrior, body: BodyModel, frames: int, options: SampleOptions) -> list[Result]:
     """Drawn motions on the free body, each with a camera that stands and sees all of it."""
     betas = torch.zeros(10)
     generator = torch.Generator().manual_seed(options.seed)

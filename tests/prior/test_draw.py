@@ -1,8 +1,10 @@
 import pytest
+import roma
 import torch
 
+from diffopt.body.skeleton import PARENTS
 from diffopt.prior.denoiser import DenoiserSize
-from diffopt.prior.draw import draw, motion_from_features, settled, walked
+from diffopt.prior.draw import draw, motion_from_features, motion_from_joints, settled, walked
 from diffopt.prior.kinematics import TOES
 from diffopt.prior.mocap import AVERAGE_OFFSETS, pose
 from diffopt.prior.prior import MotionPrior, PriorDescription
@@ -95,3 +97,28 @@ def test_feet_of_drawn_poses_stand(random_motion):
 def test_more_frames_than_the_prior_knows_are_refused(prior):
     with pytest.raises(ValueError, match="windows of 16 frames, not 17"):
         draw(prior, 1, 17, 5, torch.Generator(), AVERAGE_OFFSETS)
+
+
+def test_joints_come_back_as_a_body_of_another_size(random_motion):
+    """Bones point as they did; the path grows with the legs, and the lowest joint stays over the floor."""
+    rotations, _, joints = random_motion(20)
+    joints = joints - joints[..., 1].min() * torch.tensor([0.0, 1.0, 0.0])
+
+    body = motion_from_joints(joints[None], 1.2 * AVERAGE_OFFSETS)
+
+    again = pose(body.rotations, body.root, 1.2 * AVERAGE_OFFSETS)[0]
+    bones, expected = again[:, 1:] - again[:, PARENTS[1:22]], joints[:, 1:] - joints[:, PARENTS[1:22]]
+    torch.testing.assert_close(bones, 1.2 * expected.float(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(again[:, 0, [0, 2]], 1.2 * joints[:, 0, [0, 2]].float(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(again[..., 1].amin(dim=1), joints[..., 1].amin(dim=1).float() + 0.02, atol=1e-5, rtol=0)
+    torch.testing.assert_close(body.rotations[0, :, 0], rotations[:, 0].float(), atol=1e-4, rtol=0)
+
+
+def test_a_bone_twists_as_its_parent_does(random_motion):
+    """What joints leave open: the shin only swings against the thigh, about an axis that lies across it."""
+    *_, joints = random_motion(20)
+
+    swing = roma.rotmat_to_rotvec(motion_from_joints(joints[None], AVERAGE_OFFSETS).rotations[0, :, 4])
+
+    assert swing.norm(dim=-1).max() > 0.1
+    assert (swing @ AVERAGE_OFFSETS[7]).abs().max() < 1e-4

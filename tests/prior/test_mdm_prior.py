@@ -5,10 +5,12 @@ import json
 import pytest
 import roma
 import torch
+import torch.nn.functional as F
 
 from diffopt.errors import DiffoptError
 from diffopt.losses.guidance import Guidance, clean_target, guidance_loss
-from diffopt.prior.humanml3d import Normalization, features_from_joints
+from diffopt.prior.draw import draw
+from diffopt.prior.humanml3d import Normalization, features_from_joints, joints_from_features
 from diffopt.prior.mdm import MdmNetwork
 from diffopt.prior.mdm_prior import MdmPrior
 from diffopt.prior.mocap import AVERAGE_OFFSETS, pose
@@ -114,3 +116,18 @@ def test_what_is_no_humanml3d_checkpoint_is_refused(prior, tmp_path):
     with pytest.raises(ValueError, match="every frame of a window"):
         joints = torch.randn(1, 5, 22, 3)
         prior.features(torch.eye(3).expand(1, 5, 22, 3, 3), joints, torch.zeros(1, 5, dtype=torch.bool))
+
+
+def test_a_checkpoint_that_knows_one_motion_draws_it(prior, random_motion, monkeypatch):
+    *_, joints = random_motion(13, dtype=torch.float32)
+    features = features_from_joints(joints, mode="fixed")
+    known = prior.normalization.normalize(features)
+    monkeypatch.setattr(prior, "denoise", lambda noised, *_: known.expand_as(noised))
+
+    drawn = draw(prior, 2, 12, 5, torch.Generator().manual_seed(0), AVERAGE_OFFSETS)
+
+    found = pose(drawn.rotations[1], drawn.root[1], AVERAGE_OFFSETS)
+    wanted = joints_from_features(features)
+    for start, end in ((1, 4), (4, 7), (16, 18), (18, 20), (12, 15)):
+        bones = [F.normalize(each[:, end] - each[:, start], dim=-1) for each in (found, wanted)]
+        torch.testing.assert_close(*bones, atol=1e-3, rtol=0)

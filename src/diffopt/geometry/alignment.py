@@ -14,7 +14,7 @@ from torch import Tensor
 
 # How many values roma returns depends on an argument, which type checkers cannot follow.
 _register: Callable[..., Any] = roma.rigid_points_registration
-_nearest_rotation: Callable[..., Any] = roma.special_procrustes
+_procrustes: Callable[..., Any] = roma.special_procrustes
 
 
 class Similarity(NamedTuple):
@@ -70,9 +70,14 @@ def _align_by(
     return transform.apply(points.flatten(0, 1)).view_as(points), transform
 
 
+def nearest_rotation(matrix: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 3 3"]:
+    """The rotation closest to a matrix (Kabsch): for a sum of outer products b a^T the one that best takes a to b."""
+    return _procrustes(matrix)
+
+
 def fit_world_turn(rotation_w2c: Float[Tensor, "T 3 3"], target_w2c: Float[Tensor, "T 3 3"]) -> Float[Tensor, "3 3"]:
     """The one turn A of the world for which `rotation_w2c @ A` comes closest to `target_w2c` over all frames."""
-    return _nearest_rotation((rotation_w2c.mT @ target_w2c).sum(dim=0))
+    return nearest_rotation((rotation_w2c.mT @ target_w2c).sum(dim=0))
 
 
 def heading_rotation(root_rotation: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 3 3"]:

@@ -7,8 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diffopt.body.skeleton import BODY_JOINTS
+from diffopt.body.skeleton import BODY_JOINTS, JOINT_INDEX, PARENTS
+from diffopt.geometry.alignment import nearest_rotation
+from diffopt.prior.humanml3d import FEATURES, joints_from_features
 from diffopt.prior.kinematics import lock_feet, planted_foot
+from diffopt.prior.mdm_prior import MdmPrior
 from diffopt.prior.mocap import pose
 from diffopt.prior.prior import MotionPrior
 from diffopt.prior.sampling import sample_ddim
@@ -25,6 +28,9 @@ from diffopt.prior.smpl_features import (
 
 SETTLING = 0.2
 """Share of the schedule: drawn motions then tremble twice as much as captured ones, instead of five times."""
+TWIST_TRUST = 1e-7
+"""Weight of the parent's twist against the directions of bones: it decides only what they leave open."""
+_LEG = [JOINT_INDEX["left_knee"], JOINT_INDEX["left_ankle"]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class DrawnMotions:
 
 
 def draw(
-    prior: MotionPrior,
+    prior: MotionPrior | MdmPrior,
     count: int,
     frames: int,
     steps: int,
@@ -50,8 +56,8 @@ def draw(
 ) -> DrawnMotions:
     """Motions from pure noise, by DDIM.
 
-    What the network leaves trembling is settled, and the path is the one on which the feet of the drawn poses stand
-    (`walked`): raw, these samples tremble and slide.
+    What our own network leaves trembling is settled, and the path is the one on which the feet of the drawn poses stand
+    (`walked`): raw, these samples tremble and slide. A published MDM draws joints, which say the poses.
 
     Args:
         prior: the prior.
@@ -66,10 +72,13 @@ def draw(
     """
     if not 2 <= frames <= prior.window:
         raise ValueError(f"The prior knows windows of {prior.window} frames, not {frames}. Draw 2 to {prior.window}.")
-    noise = torch.randn(count, frames, len(prior.mean), generator=generator).to(prior.mean)
+    size = FEATURES if isinstance(prior, MdmPrior) else len(prior.mean)
+    noise = torch.randn(count, frames, size, generator=generator).to(prior.schedule.alpha)
     drawn = sample_ddim(
         lambda noised, level: prior.denoise(noised, level, level), prior.schedule.respaced(steps), noise
     )
+    if isinstance(prior, MdmPrior):
+        return motion_from_joints(joints_from_features(prior.normalization.denormalize(drawn)), offsets)
     features = prior.physical(settled(prior, drawn))
     return walked(motion_from_features(features, prior.fps), features, prior.fps, offsets)
 
@@ -123,3 +132,29 @@ def motion_from_features(features: Float[Tensor, "B T D"], fps: float) -> DrawnM
     # The last step leads beyond the last frame.
     path = integrate(root_velocity(features), facing, fps)[..., :-1, :]
     return DrawnMotions(rotations, torch.stack((path[..., 0], root_height(features), path[..., 2]), dim=-1))
+
+
+def motion_from_joints(joints: Float[Tensor, "B T 22 3"], offsets: Float[Tensor, "22 3"]) -> DrawnMotions:
+    """A body whose bones point as those between given joints do.
+
+    How a bone twists about itself, joints do not say: it twists as its parent does. The path is as much longer as the
+    legs are, and the lowest joint as high over the floor as it was.
+
+    Args:
+        joints: of anybody, world metres, y up, floor y = 0.
+        offsets: each joint from its parent in the rest pose, metres, of the body that is to take the poses.
+    """
+    joints, rest = joints.double(), offsets.double()
+    world: list[Tensor] = []
+    for joint in range(BODY_JOINTS):
+        children = [child for child in range(BODY_JOINTS) if PARENTS[child] == joint]
+        above = world[PARENTS[joint]] if joint else torch.eye(3).to(joints).expand(*joints.shape[:2], 3, 3)
+        bones = joints[..., children, :] - joints[..., joint, None, :]
+        world.append(nearest_rotation(bones.mT @ rest[children] + TWIST_TRUST * above))
+    local = [world[0], *(world[PARENTS[joint]].mT @ world[joint] for joint in range(1, BODY_JOINTS))]
+    rotations = torch.stack(local, dim=-3)
+    shins = joints[..., _LEG, :] - joints[..., [PARENTS[joint] for joint in _LEG], :]
+    path = joints[..., 0, :] * rest[_LEG].norm(dim=-1).sum() / shins.norm(dim=-1).sum(dim=-1).mean(dim=1)[:, None, None]
+    below = pose(rotations, torch.zeros_like(path), rest)[..., 1].amin(dim=-1)
+    root = torch.stack((path[..., 0], joints[..., 1].amin(dim=-1) - below + TOE_HEIGHT, path[..., 2]), dim=-1)
+    return DrawnMotions(rotations.float(), root.float())
