@@ -52,7 +52,7 @@ KEYPOINT_SETS: dict[str, tuple[tuple[str, ...], ...]] = {
 
 
 def keypoint_regressor(keypoint_set: str) -> Float[Tensor, "K 47"]:
-    """The keypoints of a detector as means of the body's landmarks.
+    """The keypoints of a detector as means of the body's landmarks: the paper's W (eq. 10), on what `landmarks` leaves.
 
     Args:
         keypoint_set: a key of `KEYPOINT_SETS`.

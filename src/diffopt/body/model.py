@@ -2,7 +2,8 @@
 
 Linear blend skinning moves a rest vertex v by sum_j w_vj (R_j (v - J_j) + p_j). A keypoint is a fixed mean of vertices,
 so the sum over vertices can be taken once: K x 24 small vectors replace thousands of vertices, exactly.
-Source: Loper et al., SMPL (2015); the paper's W (eq. 10).
+Source: Loper et al., SMPL (2015); the first half of the paper's W (eq. 10), of
+which `keypoints.keypoint_regressor` is the second.
 """
 
 from pathlib import Path
@@ -114,7 +115,10 @@ class BodyModel(nn.Module):
         transl: Float[Tensor, "T 3"],
         betas: Float[Tensor, "10"],
     ) -> Float[Tensor, "T 47 3"]:
-        """The 24 joints, then the 23 surface keypoints (`keypoints.LANDMARK_NAMES`), metres."""
+        """The 24 joints, then the 23 surface keypoints (`keypoints.LANDMARK_NAMES`), metres.
+
+        The f_m(f_theta) + f_x of the paper's eq. 10 at the points that its W reads, turned by f_phi.
+        """
         rotations, joints = self._pose(body_pose, global_orient, transl, betas)
         # R_j (A_kj - w_kj J_j) + w_kj p_j, summed over j; A gathers the rest vertices that j carries of keypoint k.
         anchors = self._anchor_template + self._anchor_shapedirs @ betas

@@ -1,7 +1,7 @@
 """From an observation to the state that a fit starts from: one metric world, y up, floor y = 0.
 
 The initial bodies are given in the camera frame and the camera in a world of its own, without gravity and usually
-without scale. Here both are brought into one world (DESIGN, section 3: gravity, scale, x_init).
+without scale. Here both are brought into one world (gravity, scale, and x_init of the paper's eq. 5).
 """
 
 from dataclasses import dataclass, field, replace

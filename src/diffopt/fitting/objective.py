@@ -113,6 +113,7 @@ class Objective:
 
     @property
     def reprojection(self) -> Float[Tensor, ""]:
+        """L_2D: landmarks to keypoints (eq. 10), to pixels of the corrected cameras (eq. 9), to a distance (eq. 8)."""
         cameras = self.correction(self.start.cameras, self.window)
         joints_px = project(
             self.batch.regressor @ self.landmarks,

@@ -35,7 +35,7 @@ class LossWeights:
     warmup: float = 0.0
     """Field against initial motion, L_warmup (eq. 5)."""
     articulation: float = 0.0
-    """Field's articulation against the initial one (stage 2a)."""
+    """Field's articulation against the initial one, the second term of eq. 6."""
     diffusion: float = 0.0
     """Score distillation from the motion prior, L_Diff (eq. 3)."""
     pose_prior: float = 0.0

@@ -55,7 +55,11 @@ def project(
     focal_px: Float[Tensor, "T"],
     center_px: Float[Tensor, "T 2"],
 ) -> Float[Tensor, "T K 2"]:
-    """World points in the image (paper, eq. 9), pixels."""
+    """World points in the image, j = P(R_cam p + t_cam) (paper, eq. 9), pixels.
+
+    The paper writes P(R_cam p - t_cam). Here t_cam is the translation of world-to-camera, as SLAM files and OpenCV have
+    it, so its sign is plus.
+    """
     return to_pixels(to_camera(points_w, rotation_w2c, translation_w2c), focal_px, center_px)
 
 

@@ -11,7 +11,7 @@ def reprojection_loss(
     confidence: Float[Tensor, "T K"],
     scale_px: Float[Tensor, "T 1"] | float,
 ) -> Float[Tensor, ""]:
-    """Robust distance between projected joints and detected keypoints (paper, eq. 8).
+    """L_2D, the robust distance between projected joints and detected keypoints (paper, eq. 8).
 
     Geman-McClure, r^2 / (r^2 + scale^2): quadratic below `scale_px`, flat above it, so that one wrong detection
     cannot pull the camera.

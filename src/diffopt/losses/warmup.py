@@ -9,7 +9,7 @@ from diffopt.motion.motion import Motion
 def articulation_loss(
     body_pose: Float[Tensor, "T 23 3 3"], initial: Float[Tensor, "T 23 3 3"], confidence: Float[Tensor, "T"]
 ) -> Float[Tensor, ""]:
-    """mean_t |f_theta - theta_init|^2, the first term of eq. 5, which stage 2 keeps as well.
+    """mean_t |f_theta - theta_init|^2, the first term of eq. 5, which stage 2 keeps as well (eq. 6).
 
     Distances are between rotation matrices (squared Frobenius norm, 2 angle^2 for small angles): axis-angle vectors of
     one rotation can lie a full turn apart.
@@ -27,6 +27,8 @@ def articulation_loss(
 
 def warmup_loss(motion: Motion, initial: Motion, confidence: Float[Tensor, "T"]) -> Float[Tensor, ""]:
     """mean_t |f_theta - theta_init|^2 + |f_phi - phi_init|^2 + |f_x - x_init|^2 (paper, eq. 5).
+
+    Stage 1 minimises it alone (eq. 4), stage 3 with the others (eq. 11).
 
     Returns:
         Mean over frames, rad^2 + m^2.

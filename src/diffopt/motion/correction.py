@@ -1,4 +1,4 @@
-"""Camera corrections: what a fit may change of the camera it was given (paper, section 2).
+"""Camera corrections: what a fit may change of the camera it was given (paper, section 3.3.2).
 
 R_cam = orth(6D(R_slam) + b_R),  t_cam = s_t t_slam + b_t,  f_cam = s_f f_slam.
 
@@ -14,7 +14,7 @@ from diffopt.motion.field import rotations_from_6d
 
 
 class CameraCorrection(nn.Module):
-    """The learned b_R, s_t, b_t, s_f of one clip, and one scale of the whole travel on which s_t builds.
+    """The b_R, s_t, b_t, s_f of one clip, which eq. 7 learns, and one scale of the whole travel on which s_t builds.
 
     What is known is not moved: a `known` camera keeps everything but an unknown scale, a `static` one its pose. One
     focal scale serves the whole clip unless the lens zooms, since a focal length per frame can explain away any change

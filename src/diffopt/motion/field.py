@@ -1,4 +1,4 @@
-"""The neural motion field: pose, orientation and position as functions of phase (paper, section 2; NeMo).
+"""The neural motion field: pose, orientation and position as functions of phase (paper, section 3.1; NeMo).
 
 A clip is one curve through pose space. Three networks of phase give it: theta = f_theta(phase), phi = f_phi(phase),
 x = f_x(phase). The curve is continuous, so it is read at the video's frames for the pixels and at the prior's rate for
@@ -90,7 +90,7 @@ class ExpectedPath(nn.Module):
 
 
 class MotionField(nn.Module):
-    """Three networks of phase. Reading it at N phases gives N frames of motion."""
+    """The paper's {f_theta, f_phi, f_x} (section 3.1). Reading it at N phases gives N frames of motion."""
 
     def __init__(
         self, duration_s: float, bandwidth_hz: float, width: int, layers: int, expected_path: "ExpectedPath"

@@ -159,7 +159,7 @@ class PriorFit(pl.LightningModule):
         levels: tuple[Tensor, Tensor],
         generator: torch.Generator | None,
     ) -> dict[str, Tensor]:
-        """Weighted squared errors of the predicted clean features, by block and in all."""
+        """Weighted squared errors of the predicted clean features (paper, eq. 2), by block and in all."""
         clean, seen, valid = batch
         target, given = prior.normalised(clean), prior.normalised(seen)
         noise = torch.randn(given.shape, generator=generator).to(given)
