@@ -15,6 +15,7 @@ from pathlib import Path
 import roma
 import torch
 import yaml
+from einops import rearrange
 from prior_baselines import fit_regression, fit_temporal_network, fitted_scale, least_sliding_scale
 from torch import Tensor
 
@@ -69,7 +70,7 @@ def make_trial(clips: list[MotionClip], seed: int, stride: float) -> Trial:
     size = 4 + 4 * torch.rand(len(cuts), 1, 1, 1, generator=generator)
     size = torch.where(torch.arange(BODY_JOINTS)[:, None] == 0, 3.0, size).deg2rad()
     noise = correlated_noise(len(cuts), FRAMES, 3 * BODY_JOINTS, torch.full((len(cuts),), 0.2), FPS, generator)
-    error = roma.rotvec_to_rotmat(size / math.sqrt(3) * noise.unflatten(-1, (BODY_JOINTS, 3)))
+    error = roma.rotvec_to_rotmat(size / math.sqrt(3) * rearrange(noise, "... (joint xyz) -> ... joint xyz", xyz=3))
     seen = replace(truth, rotations=truth.rotations @ error, root=truth.root[:, :1].expand_as(truth.root))
     return Trial(truth, seen)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from diffopt.prior import smpl_features
@@ -24,9 +25,9 @@ def training_windows(clips: list[MotionClip]) -> MotionWindows:
 
 def feet(features: Tensor) -> Tensor:
     """Positions and velocities of ankles and toes relative to the root, heading frame, (B, S, 24)."""
-    positions, velocities = (features[..., SLICES[name]].unflatten(-1, (21, 3)) for name in ("positions", "velocities"))
-    rows = [foot - 1 for foot in FEET]
-    return torch.cat((positions[..., rows, :], velocities[..., rows, :]), dim=-1).flatten(-2)
+    both = [features[..., SLICES[name]] for name in ("positions", "velocities")]
+    joints = rearrange(both, "what ... (joint xyz) -> what ... joint xyz", xyz=3)
+    return rearrange(joints[..., [foot - 1 for foot in FEET], :], "what ... foot xyz -> ... (foot what xyz)")
 
 
 def in_world(predict: Callable[[Tensor], Tensor]) -> Callable[[Windows], Tensor]:

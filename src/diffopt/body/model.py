@@ -9,6 +9,7 @@ which `keypoints.keypoint_regressor` is the second.
 from pathlib import Path
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -171,7 +172,7 @@ class BodyModel(nn.Module):
 
 def _pose_feature(body_pose: Float[Tensor, "T 23 3 3"]) -> Float[Tensor, "T 207"]:
     """SMPL's input to the pose blend shapes: the rotations' departure from rest."""
-    return (body_pose - _EYE.to(body_pose)).flatten(start_dim=1)
+    return rearrange(body_pose - _EYE.to(body_pose), "t joint row column -> t (joint row column)")
 
 
 def load_body(model: str | Path = "free") -> BodyModel:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import smplx
+from einops import rearrange
 from smplx.utils import Struct
 from smplx.vertex_ids import vertex_ids
 
@@ -48,7 +49,7 @@ def read_smpl(path: Path) -> BodyArrays:
         v_template=arrays["v_template"],
         shapedirs=arrays["shapedirs"][..., :10],
         # smplx keeps them as (207, 3V).
-        posedirs=arrays["posedirs"].reshape(-1, num_vertices, 3).transpose(1, 2, 0),
+        posedirs=rearrange(arrays["posedirs"], "number (vertex xyz) -> vertex xyz number", xyz=3),
         joint_regressor=arrays["J_regressor"],
         lbs_weights=arrays["lbs_weights"],
         faces=arrays["faces_tensor"],

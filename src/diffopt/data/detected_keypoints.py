@@ -1,6 +1,7 @@
 """2D keypoints as a detector sees them: off by a part of the body's size, occluded, swapped, sometimes far out."""
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 from numpy.random import Generator
 from torch import Tensor
@@ -29,7 +30,8 @@ def detect_keypoints(
     everything = to_pixels(visible, camera.focal_px, camera.center_px)
     size_px = (everything.amax(dim=1) - everything.amin(dim=1)).norm(dim=-1)[:, None, None]
 
-    smooth = correlated_noise(random, frames, 2 * count, errors.correlation_s * fps).view(frames, count, 2)
+    smooth = correlated_noise(random, frames, 2 * count, errors.correlation_s * fps)
+    smooth = rearrange(smooth, "t (k xy) -> t k xy", xy=2)
     white = torch.from_numpy(random.standard_normal((frames, count, 2)))
     occluded = torch.stack(
         [spans_of_events(random, frames, fps, errors.occlusions_per_s / len(_PARTS), errors.event_s) for _ in _PARTS],

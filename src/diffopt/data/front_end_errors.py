@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import roma
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 from numpy.random import Generator
 from torch import Tensor
@@ -123,8 +124,8 @@ def _wrong_turns(
     constant = torch.from_numpy(random.standard_normal((1, joints * 3)))
     slow = correlated_noise(random, frames, joints * 3, correlation_frames)
     fast = torch.from_numpy(random.standard_normal((frames, joints * 3)))
-    degrees = (bias * constant + drift * slow + jitter * fast).view(frames, joints, 3) / math.sqrt(3)
-    return roma.rotvec_to_rotmat(degrees.deg2rad())
+    degrees = (bias * constant + drift * slow + jitter * fast) / math.sqrt(3)
+    return roma.rotvec_to_rotmat(rearrange(degrees.deg2rad(), "t (joint xyz) -> t joint xyz", xyz=3))
 
 
 def estimate_body(

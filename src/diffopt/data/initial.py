@@ -189,7 +189,6 @@ def composed_state(observation: Observation, body: BodyModel, body_c: Motion) ->
             center_px=_tensor(observation.center_px),
         ),
         betas=betas,
-        trust=_tensor(sight.valid),
         scale_known=not sight.find_scale,
         findings={
             "camera_scale": 1.0,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -74,7 +75,7 @@ class Objective:
     def _read(self) -> Motion:
         """The field at the frames of the window, then at the prior's phases if they are asked for."""
         frames = torch.linspace(0, 1, self.batch.num_frames, device=self.batch.trust.device)[self.window]
-        return self.field(torch.cat([frames, self._prior_phases.flatten()]) if self.guided else frames)
+        return self.field(torch.cat([frames, rearrange(self._prior_phases, "b n -> (b n)")]) if self.guided else frames)
 
     @cached_property
     def _read_landmarks(self) -> Float[Tensor, "M 47 3"]:
@@ -150,10 +151,11 @@ class Objective:
     @property
     def diffusion(self) -> Float[Tensor, ""]:
         """L_Diff on windows of the field, read at the prior's own rate wherever they fall between the frames."""
-        prior, shape = self._guiding_prior, self._prior_phases.shape
+        prior = self._guiding_prior
         rotations = self._read[self._num_frames :].body_rotations()
         joints = self._read_landmarks[self._num_frames :, :BODY_JOINTS]
-        features = prior.features(rotations.unflatten(0, shape), joints.unflatten(0, shape))
+        windows = [rearrange(each, "(b n) ... -> b n ...", b=len(self._prior_phases)) for each in (rotations, joints)]
+        features = prior.features(*windows)
         return guidance_loss(prior, self.guidance, features, self.progress, self.generator)
 
 

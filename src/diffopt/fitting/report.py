@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import roma
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from scipy.ndimage import minimum_filter1d
 from torch import Tensor
@@ -68,7 +69,7 @@ def to_result(
 
 def _diagnostics(fitted: Fitted, observation: Observation, landmarks: Float[Tensor, "T 47 3"]) -> dict[str, Any]:
     error_px = _reprojection_px(fitted, landmarks)
-    feet = landmarks[:, FOOT_POINTS].unflatten(1, (2, 2))
+    feet = rearrange(landmarks[:, FOOT_POINTS], "t (side point) xyz -> t side point xyz", side=2)
     height = feet[..., 1].amin(dim=2)
     # Of the lower point of a foot, from frame to frame; the last frame repeats the one before.
     speed = (feet[1:] - feet[:-1]).norm(dim=-1).amin(dim=2) * observation.fps

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import roma
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 from rich.progress import Progress
 from scipy.interpolate import BSpline
@@ -111,7 +112,7 @@ def fit_body(
     place = _bridge(place, track.frame_valid)
     spline = _spline(len(goal), fps, options.knot_spacing_s)
     to_knots = torch.linalg.pinv(spline)
-    rotation_knots = (to_knots @ start.flatten(start_dim=1)).requires_grad_()
+    rotation_knots = (to_knots @ start).requires_grad_()
     place_knots = (to_knots @ place).requires_grad_()
     adam = torch.optim.Adam([rotation_knots, betas, place_knots], lr=options.learning_rate)
     slowdown = torch.optim.lr_scheduler.CosineAnnealingLR(adam, options.steps)
@@ -119,7 +120,7 @@ def fit_body(
     for step in progress.track(range(options.steps), description="body"):
         # From everything counts to outliers do not: at the start the body is far from every landmark.
         widening = 1 + _FIRST_WIDENING * max(1 - step / (_WIDENED_PART * options.steps), 0) ** 2
-        pose, orient = _split((spline @ rotation_knots).unflatten(1, (24, 3, 2)))
+        pose, orient = _split(spline @ rotation_knots)
         place = spline @ place_knots
         landmarks = body.landmarks(pose, orient, still, betas)
         points = regressor @ landmarks
@@ -141,7 +142,7 @@ def fit_body(
         slowdown.step()
 
     with torch.no_grad():
-        pose, orient = _split((spline @ rotation_knots).unflatten(1, (24, 3, 2)))
+        pose, orient = _split(spline @ rotation_knots)
         place = spline @ place_knots
         points = regressor @ body.landmarks(pose, orient, still, betas)
         placed = points + place[:, None]
@@ -165,7 +166,7 @@ def unusualness(body_pose: Float[Tensor, "T 23 3 3"]) -> Float[Tensor, ""]:
     """
     mean, whitening = _pose_statistics()
     rotvec = roma.rotmat_to_rotvec(body_pose)
-    body = (rotvec[:, :21].flatten(start_dim=1) - mean) @ whitening.T
+    body = (rearrange(rotvec[:, :21], "t joint xyz -> t (joint xyz)") - mean) @ whitening.T
     return body.square().mean() + (rotvec[:, 21:] / 0.2).square().mean() * (2 / 21)
 
 
@@ -192,13 +193,13 @@ def _line_of_sight(
     return roma.rotvec_to_rotmat(axis / sine.clamp_min(1e-9) * torch.atan2(sine, ray[:, 2:]))
 
 
-def _start(goal: Float[Tensor, "T K 3"]) -> Float[Tensor, "T 24 3 2"]:
-    """Everybody at rest, turned as hips and shoulders are."""
+def _start(goal: Float[Tensor, "T K 3"]) -> Float[Tensor, "T 144"]:
+    """Everybody at rest, turned as hips and shoulders are: six numbers for each of 24 rotations."""
     rotations = torch.eye(3)[:, :2].repeat(len(goal), 24, 1, 1)
     left = goal[:, _LEFT_HIP] - goal[:, _RIGHT_HIP] + goal[:, _LEFT_SHOULDER] - goal[:, _RIGHT_SHOULDER]
     up = goal[:, _LEFT_SHOULDER] + goal[:, _RIGHT_SHOULDER] - goal[:, _LEFT_HIP] - goal[:, _RIGHT_HIP]
     rotations[:, 0] = roma.special_gramschmidt(torch.stack([left, up], dim=-1))[..., :2]
-    return rotations
+    return rearrange(rotations, "t joint row column -> t (joint row column)")
 
 
 def _spline(frames: int, fps: float, knot_spacing_s: float) -> Float[Tensor, "T C"]:
@@ -212,8 +213,9 @@ def _spline(frames: int, fps: float, knot_spacing_s: float) -> Float[Tensor, "T 
     return torch.as_tensor(basis).float()
 
 
-def _split(rotations_6d: Float[Tensor, "T 24 3 2"]) -> tuple[Float[Tensor, "T 23 3 3"], Float[Tensor, "T 3 3"]]:
-    rotations = roma.special_gramschmidt(rotations_6d)
+def _split(numbers: Float[Tensor, "T 144"]) -> tuple[Float[Tensor, "T 23 3 3"], Float[Tensor, "T 3 3"]]:
+    columns = rearrange(numbers, "t (joint row column) -> t joint row column", row=3, column=2)
+    rotations = roma.special_gramschmidt(columns)
     return rotations[:, 1:], rotations[:, 0]
 
 

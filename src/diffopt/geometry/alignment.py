@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import roma
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -66,8 +67,9 @@ def _align_by(
     points: Float[Tensor, "T J 3"], target: Float[Tensor, "T J 3"], frames: int, with_scale: bool
 ) -> tuple[Float[Tensor, "T J 3"], Similarity]:
     fit = fit_similarity if with_scale else fit_rigid
-    transform = fit(points[:frames].flatten(0, 1), target[:frames].flatten(0, 1))
-    return transform.apply(points.flatten(0, 1)).view_as(points), transform
+    transform = fit(*(rearrange(each[:frames], "t j xyz -> (t j) xyz") for each in (points, target)))
+    # A similarity takes any leading indices: here the frames'.
+    return transform.apply(points), transform
 
 
 def nearest_rotation(matrix: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 3 3"]:

@@ -6,11 +6,11 @@ As SLAM does, t_slam counts from the first camera, not from the world's origin o
 then turns it about itself, and s_t stretches its travel and leaves its height alone.
 """
 
+import roma
 import torch
 from torch import nn
 
 from diffopt.geometry.cameras import Cameras, camera_centers
-from diffopt.motion.field import rotations_from_6d
 
 
 class CameraCorrection(nn.Module):
@@ -71,7 +71,7 @@ class CameraCorrection(nn.Module):
         origin = camera_centers(given.rotation_w2c[:1], given.translation_w2c[:1])
         given = given[frames]
         columns = given.rotation_w2c[..., :2] + self.rotation_bias_6d[frames]
-        rotation = rotations_from_6d(columns.flatten(start_dim=-2))
+        rotation = roma.special_gramschmidt(columns)
         t_slam = given.translation_w2c + (given.rotation_w2c @ origin[..., None]).squeeze(-1)
         t_cam = self.travel_scale * self.translation_scale[frames] * t_slam + self.translation_bias[frames]
         focal_scale = self.focal_scale[frames] if len(self.focal_scale) > 1 else self.focal_scale

@@ -9,6 +9,7 @@ import math
 
 import roma
 import torch
+from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -56,7 +57,7 @@ def _network(inputs: int, width: int, layers: int, bias: Float[Tensor, "D"]) -> 
 
 def rotations_from_6d(numbers: Float[Tensor, "*N 6"]) -> Float[Tensor, "*N 3 3"]:
     """Rotation matrices from six numbers, the first two columns row by row (Zhou et al., 2019)."""
-    return roma.special_gramschmidt(numbers.unflatten(-1, (3, 2)))
+    return roma.special_gramschmidt(rearrange(numbers, "... (row column) -> ... row column", column=2))
 
 
 class ExpectedPath(nn.Module):
@@ -105,8 +106,9 @@ class MotionField(nn.Module):
         """
         super().__init__()
         self.encoding = PhaseEncoding(duration_s, bandwidth_hz)
-        identity = torch.eye(3)[:, :2].flatten()
-        self.pose = _network(self.encoding.width, width, layers, identity.repeat(BODY_ROTATIONS))
+        identity = rearrange(torch.eye(3)[:, :2], "row column -> (row column)")
+        identities = repeat(identity, "six -> (joint six)", joint=BODY_ROTATIONS)
+        self.pose = _network(self.encoding.width, width, layers, identities)
         self.orient = _network(self.encoding.width, width, layers, identity)
         self.position = _network(self.encoding.width, width, layers, torch.zeros(3))
         self.expected_path = expected_path
@@ -118,7 +120,7 @@ class MotionField(nn.Module):
     def forward(self, phase: Float[Tensor, "N"]) -> Motion:
         """The motion at the given phases (0 is the first frame, 1 the last)."""
         encoded = self.encoding(phase)
-        pose = self.pose(encoded).unflatten(-1, (BODY_ROTATIONS, 6))
+        pose = rearrange(self.pose(encoded), "n (joint six) -> n joint six", six=6)
         return Motion(
             body_pose=rotations_from_6d(pose),
             global_orient=rotations_from_6d(self.orient(encoded)),

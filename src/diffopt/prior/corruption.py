@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import roma
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -70,7 +71,7 @@ def corrupt(windows: Windows, noise: PoseNoise, fps: float, generator: torch.Gen
     per_joint = torch.full((BODY_JOINTS, 1), math.radians(noise.joint_deg))
     per_joint[0] = math.radians(noise.root_deg)
     slow = correlated_noise(batch, frames, BODY_JOINTS * 3, seconds, fps, generator)
-    error = slow.reshape(batch, frames, BODY_JOINTS, 3) * per_joint
+    error = rearrange(slow, "b t (joint xyz) -> b t joint xyz", xyz=3) * per_joint
     constant = torch.randn(batch, 1, BODY_JOINTS, 3, generator=generator) * math.radians(noise.bias_deg)
     constant = constant * per_joint / per_joint.max()
     jitter = torch.randn(batch, frames, BODY_JOINTS, 3, generator=generator) * math.radians(noise.jitter_deg)

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -85,7 +86,8 @@ class FactoredDenoiser(nn.Module):
         )
         alpha, sigma = (values[levels][:, block_of] for values in (self.schedule.alpha, self.schedule.sigma))
         estimate = self.linear(features, alpha, sigma)
-        condition = self.level(level_embedding(levels / self.schedule.num_steps).flatten(-2))[:, None]
+        embedded = level_embedding(levels / self.schedule.num_steps)
+        condition = self.level(rearrange(embedded, "b block c -> b (block c)"))[:, None]
         hidden = self.enter(torch.cat((features, estimate), dim=-1))
         for layer in self.layers:
             hidden = layer(hidden, condition, valid)
@@ -120,13 +122,13 @@ class Layer(nn.Module):
         return hidden
 
     def attend(self, inside: Float[Tensor, "B T W"], valid: Bool[Tensor, "B T"] | None) -> Float[Tensor, "B T W"]:
-        three = self.queries(inside).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        three = rearrange(self.queries(inside), "b t (three head c) -> three b head t c", three=3, head=self.heads)
         query, key = rotate_by_frame(three[:2])
-        seen = None if valid is None else valid[:, None, None, :].expand(-1, 1, valid.shape[1], -1)
+        seen = None if valid is None else repeat(valid, "b key -> b 1 query key", query=valid.shape[1])
         attended = nn.functional.scaled_dot_product_attention(
             query, key, three[2], seen, self.dropout if self.training else 0.0
         )
-        return self.gather(attended.transpose(1, 2).flatten(-2))
+        return self.gather(rearrange(attended, "b head t c -> b t (head c)"))
 
     def convolve(self, inside: Float[Tensor, "B T W"], valid: Bool[Tensor, "B T"] | None) -> Float[Tensor, "B T W"]:
         if valid is not None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import roma
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -126,8 +127,9 @@ def motion_from_features(features: Float[Tensor, "B T D"], fps: float) -> DrawnM
         fps: frames per second.
     """
     facing = headings_from_yaw_rate(features, fps)
-    tilt = roma.special_gramschmidt(features[..., SLICES["tilt"]].unflatten(-1, (3, 2)))
-    columns = features[..., SLICES["rotations"]].unflatten(-1, (BODY_JOINTS - 1, 3, 2))
+    of_root, of_joints = features[..., SLICES["tilt"]], features[..., SLICES["rotations"]]
+    tilt = roma.special_gramschmidt(rearrange(of_root, "... (row column) -> ... row column", column=2))
+    columns = rearrange(of_joints, "... (joint row column) -> ... joint row column", row=3, column=2)
     rotations = torch.cat(((facing @ tilt)[..., None, :, :], roma.special_gramschmidt(columns)), dim=-3)
     # The last step leads beyond the last frame.
     path = integrate(root_velocity(features), facing, fps)[..., :-1, :]

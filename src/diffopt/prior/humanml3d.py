@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -129,9 +130,9 @@ def features_from_joints(
             turn[..., None],
             root_step[..., [0, 2]],
             root[..., :-1, 1:2],
-            local[..., :-1, 1:, :].flatten(start_dim=-2),
-            rotations[..., :-1, :, :].flatten(start_dim=-2),
-            local_steps.flatten(start_dim=-2),
+            rearrange(local[..., :-1, 1:, :], "... joint xyz -> ... (joint xyz)"),
+            rearrange(rotations[..., :-1, :, :], "... joint six -> ... (joint six)"),
+            rearrange(local_steps, "... joint xyz -> ... (joint xyz)"),
             contacts,
         ),
         dim=-1,
@@ -153,7 +154,7 @@ def joints_from_features(features: Float[Tensor, "*B F 263"]) -> Float[Tensor, "
     path = torch.cat((torch.zeros_like(step[..., :1, :]), arrived), dim=-2).cumsum(dim=-2)
 
     height = features[..., BLOCKS["root_height"]]
-    local = features[..., BLOCKS["joint_positions"]].unflatten(-1, (BODY_JOINTS - 1, 3))
+    local = rearrange(features[..., BLOCKS["joint_positions"]], "... (joint xyz) -> ... joint xyz", xyz=3)
     others = _rotate_about_y(-heading[..., None], local) + path[..., None, :]
     root = torch.cat((path[..., :1], height, path[..., 2:]), dim=-1)
     return torch.cat((root[..., None, :], others), dim=-2)
@@ -224,7 +225,7 @@ def _joint_rotations_6d(
         before = root if joint in starts else world[parent]
         local.append(before.mT @ world[joint])
     # Columns one after the other, x then y.
-    return torch.stack(local, dim=-3)[..., :2].mT.flatten(start_dim=-2)
+    return rearrange(torch.stack(local, dim=-3)[..., :2], "... row column -> ... (column row)")
 
 
 def _shortest_rotation(rest: Float[Tensor, "3"], direction: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3 3"]:

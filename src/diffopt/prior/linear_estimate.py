@@ -10,6 +10,7 @@ import functools
 import math
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -40,7 +41,7 @@ class LinearEstimate(nn.Module):
     @torch.no_grad()
     def learn(self, clean: Float[Tensor, "N F D"]) -> None:
         """Take axes and powers from windows of clean features, as many frames long as `power` has frequencies."""
-        flat = clean.flatten(0, 1).double()
+        flat = rearrange(clean, "window frame feature -> (window frame) feature").double()
         start = 0
         for size in self.blocks:
             block = slice(start, start + size)

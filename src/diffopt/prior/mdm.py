@@ -8,6 +8,7 @@ import math
 from typing import Literal
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -97,4 +98,4 @@ def sinusoids(length: int, width: int) -> Float[Tensor, "length width"]:
     """
     frequency = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10000.0) / width))
     phase = torch.arange(length, dtype=torch.float32)[:, None] * frequency
-    return torch.stack((phase.sin(), phase.cos()), dim=-1).flatten(start_dim=1)
+    return rearrange([phase.sin(), phase.cos()], "wave position frequency -> position (frequency wave)")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import roma
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -75,12 +76,14 @@ class PosePrior(nn.Module):
             body_pose: local rotations of the joints below the root.
         """
         batch = body_pose.shape[:-3]
-        mean, deviation = self.encoder_net(roma.rotmat_to_rotvec(body_pose).reshape(-1, POSE_JOINTS, 3))
+        vectors = rearrange(roma.rotmat_to_rotvec(body_pose), "... joint xyz -> (...) joint xyz")
+        mean, deviation = self.encoder_net(vectors)
         return mean.reshape(*batch, -1), deviation.reshape(*batch, -1)
 
     def decode(self, code: Float[Tensor, "*T Z"]) -> Float[Tensor, "*T 21 3 3"]:
         """Local rotations of the joints below the root."""
-        columns = self.decoder_net(code.reshape(-1, self.latent)).reshape(*code.shape[:-1], POSE_JOINTS, 3, 2)
+        numbers = self.decoder_net(code)
+        columns = rearrange(numbers, "... (joint row column) -> ... joint row column", row=3, column=2)
         return roma.special_gramschmidt(columns)
 
     def save(self, path: str | Path) -> None:

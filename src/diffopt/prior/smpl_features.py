@@ -12,6 +12,7 @@ import itertools
 
 import roma
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -101,8 +102,8 @@ def features_from_motion(
         "yaw_rate": yaw_rate[..., None],
         "tilt": _six_numbers(tilt[..., None, :, :]),
         "rotations": _six_numbers(rotations[..., :-1, 1:, :, :]),
-        "positions": to_heading(relative[..., :-1, 1:, :]).flatten(-2),
-        "velocities": to_heading(fps * torch.diff(relative[..., 1:, :], dim=-3)).flatten(-2),
+        "positions": _listed(to_heading(relative[..., :-1, 1:, :])),
+        "velocities": _listed(to_heading(fps * torch.diff(relative[..., 1:, :], dim=-3))),
         "planted_velocity": to_heading(planted.velocity[..., None, :]).squeeze(-2),
         "support": planted.support,
     }
@@ -116,7 +117,7 @@ def root_velocity(features: Float[Tensor, "*B S D"]) -> Float[Tensor, "*B S 3"]:
 
 def root_height(features: Float[Tensor, "*B S D"]) -> Float[Tensor, "*B S"]:
     """Height of the root over the floor, metres, from the clearance and the pose."""
-    heights = features[..., SLICES["positions"]].unflatten(-1, (21, 3))[..., 1]
+    heights = rearrange(features[..., SLICES["positions"]], "... (joint xyz) -> xyz ... joint", xyz=3)[1]
     heights = torch.cat((torch.zeros_like(heights[..., :1]), heights), dim=-1)
     return features[..., SLICES["clearance"]].squeeze(-1) - lowest(heights) + TOE_HEIGHT
 
@@ -143,4 +144,8 @@ def lowest(heights: Float[Tensor, "*B J"]) -> Float[Tensor, "*B"]:
 
 
 def _six_numbers(rotations: Float[Tensor, "*B J 3 3"]) -> Float[Tensor, "*B N"]:
-    return rotations[..., :2].flatten(-3)
+    return rearrange(rotations[..., :2], "... joint row column -> ... (joint row column)")
+
+
+def _listed(vectors: Float[Tensor, "*B J 3"]) -> Float[Tensor, "*B N"]:
+    return rearrange(vectors, "... joint xyz -> ... (joint xyz)")
