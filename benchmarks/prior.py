@@ -20,6 +20,7 @@ from prior_baselines import fit_regression, fit_temporal_network, fitted_scale, 
 from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS
+from diffopt.geometry.alignment import heading_rotation
 from diffopt.prior import smpl_features
 from diffopt.prior.augment import Windows, gather
 from diffopt.prior.corruption import correlated_noise
@@ -76,7 +77,7 @@ def make_trial(clips: list[MotionClip], seed: int, stride: float) -> Trial:
 
 
 def facing(windows: Windows) -> Tensor:
-    return smpl_features.heading(windows.rotations[:, :-1, 0])
+    return heading_rotation(windows.rotations[:, :-1, 0])
 
 
 def relative(windows: Windows) -> Tensor:
@@ -223,7 +224,7 @@ def sample_table(prior: MotionPrior, trial: Trial, count: int = 48) -> None:
         slide = 1000 * step[planted_foot(posed, FPS).support > 0.6].mean()
         jitter = torch.diff(joints, n=3, dim=1).norm(dim=-1).mean() * FPS**3 / 10
         speed = FPS * torch.diff(root[..., [0, 2]], dim=1).norm(dim=-1).mean(dim=1)
-        poses = (posed @ smpl_features.heading(rotations[:, :, 0]))[:, ::16].flatten(0, 1).flatten(1)
+        poses = (posed @ heading_rotation(rotations[:, :, 0]))[:, ::16].flatten(0, 1).flatten(1)
         spread = torch.pdist(poses[torch.randperm(len(poses), generator=generator.manual_seed(0))[:200]]).mean()
         print(f"| {name} | {slide:.1f} | {jitter:.1f} | {speed.mean():.2f} ({speed.std():.2f}) | {spread:.2f} |")
 

@@ -6,6 +6,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from diffopt.geometry.alignment import heading_rotation
 from diffopt.prior import smpl_features
 from diffopt.prior.augment import Windows
 from diffopt.prior.kinematics import TOES
@@ -35,7 +36,7 @@ def in_world(predict: Callable[[Tensor], Tensor]) -> Callable[[Windows], Tensor]
 
     def velocity(seen: Windows) -> Tensor:
         features = features_from_motion(seen.rotations, seen.joints(), FPS)
-        return (smpl_features.heading(seen.rotations[:, :-1, 0]) @ predict(features)[..., None]).squeeze(-1)
+        return (heading_rotation(seen.rotations[:, :-1, 0]) @ predict(features)[..., None]).squeeze(-1)
 
     return velocity
 

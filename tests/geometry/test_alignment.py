@@ -12,6 +12,7 @@ from diffopt.geometry.alignment import (
     fit_similarity,
     fit_world_turn,
     heading_rotation,
+    shortest_turn,
     to_heading_frame,
 )
 
@@ -137,3 +138,16 @@ def test_heading_frame_forgets_place_and_heading_but_not_height(generator):
     torch.testing.assert_close(seen[..., 1], points[..., 1])
     torch.testing.assert_close(seen[0, 0, [0, 2]], torch.zeros(2, dtype=torch.float64))
     torch.testing.assert_close(heading_rotation(heading_rotation(roots[0]).T @ roots[0]), torch.eye(3).double())
+
+
+def test_the_shortest_turn_takes_one_direction_to_another():
+    first, second = torch.randn(2, 40, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    second[0], second[1] = -3 * first[0], 2 * first[1]
+    first[2], second[2] = torch.tensor([0.0, 2.0, 0.0]), torch.tensor([0.0, -1.0, 0.0])
+
+    turn = shortest_turn(first, second)
+
+    unit, wanted = (torch.nn.functional.normalize(each, dim=-1) for each in (first, second))
+    torch.testing.assert_close((roma.rotvec_to_rotmat(turn) @ unit[..., None]).squeeze(-1), wanted)
+    torch.testing.assert_close(turn.norm(dim=-1), (unit * wanted).sum(dim=-1).clamp(-1, 1).acos())
+    assert turn[1].abs().max() < 1e-7

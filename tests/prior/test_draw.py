@@ -3,12 +3,13 @@ import roma
 import torch
 
 from diffopt.body.skeleton import PARENTS
+from diffopt.geometry.alignment import heading_rotation
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.draw import draw, motion_from_features, motion_from_joints, settled, walked
 from diffopt.prior.kinematics import TOES
 from diffopt.prior.mocap import AVERAGE_OFFSETS, pose
 from diffopt.prior.prior import MotionPrior, PriorDescription
-from diffopt.prior.smpl_features import SLICES, features_from_motion, heading
+from diffopt.prior.smpl_features import SLICES, features_from_motion
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_a_motion_comes_back_from_its_features(random_motion):
 
     again = motion_from_features(features_from_motion(rotations, joints, 20.0)[None], 20.0)
 
-    first = heading(rotations[0, 0]).mT
+    first = heading_rotation(rotations[0, 0]).mT
     torch.testing.assert_close(again.rotations[0, :, 1:], rotations[:-1, 1:])
     torch.testing.assert_close(again.rotations[0, :, 0], first @ rotations[:-1, 0])
     path = (root - root[0] * torch.tensor([1.0, 0.0, 1.0])) @ first.mT

@@ -1,13 +1,16 @@
 """Which way is up, and where the floor is, from bodies and their planted feet."""
 
 import numpy as np
+import roma
 import scipy.linalg
 import scipy.spatial
+import torch
 from jaxtyping import Float
 from numpy import ndarray
 
 from diffopt.body.mass import center_of_mass
 from diffopt.body.skeleton import JOINT_INDEX
+from diffopt.geometry.alignment import shortest_turn
 from diffopt.geometry.cameras import NEAR_M
 
 UP = np.array([0.0, 1.0, 0.0])
@@ -20,12 +23,7 @@ _TOES = [JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]
 
 def rotation_to_up(up: Float[ndarray, "3"]) -> Float[ndarray, "3 3"]:
     """The smallest rotation that takes the direction `up` to +y."""
-    up = up / np.linalg.norm(up)
-    axis, cosine = np.cross(up, UP), float(up @ UP)
-    if cosine < -1 + 1e-9:
-        return np.diag([1.0, -1.0, -1.0])
-    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return np.eye(3) + cross + cross @ cross / (1 + cosine)
+    return roma.rotvec_to_rotmat(shortest_turn(torch.from_numpy(up), torch.from_numpy(UP))).numpy()
 
 
 def up_from_bodies(

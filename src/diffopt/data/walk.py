@@ -179,9 +179,9 @@ def _pose_leg(
 
 def _leg_frame(along: Float[Tensor, "T 3"], leftwards: Float[Tensor, "*T 3"]) -> Float[Tensor, "T 3 3"]:
     """Axes of a leg as columns: leftwards as nearly as it can be, up along the leg, forwards."""
-    up = -torch.nn.functional.normalize(along, dim=-1)
-    forward = torch.nn.functional.normalize(torch.linalg.cross(leftwards.expand_as(up), up), dim=-1)
-    return torch.stack([torch.linalg.cross(up, forward), up, forward], dim=-1)
+    columns = torch.stack([-along, leftwards.expand_as(along)], dim=-1)
+    up, left, backward = roma.special_gramschmidt(columns).unbind(dim=-1)
+    return torch.stack([left, up, -backward], dim=-1)
 
 
 def _swing_upper_body(rotations: Float[Tensor, "T 24 3 3"], swing: Float[Tensor, "T"]) -> None:

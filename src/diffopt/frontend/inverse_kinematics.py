@@ -21,6 +21,7 @@ from torch import Tensor
 from diffopt.body.keypoints import keypoint_regressor
 from diffopt.body.model import BodyModel
 from diffopt.frontend.cleaning import CleanTrack
+from diffopt.geometry.alignment import shortest_turn
 from diffopt.geometry.translation import solve_translation
 
 STATISTICS_FILE = Path(__file__).parent / "assets" / "pose_statistics.npz"
@@ -186,11 +187,8 @@ def _line_of_sight(
     from the side, and would otherwise be turned by that angle.
     """
     ray = torch.cat([(crop_center_px - center) / focal[:, None], torch.ones(len(focal), 1)], dim=-1)
-    ray = torch.nn.functional.normalize(ray, dim=-1)
     ahead = torch.tensor([0.0, 0.0, 1.0]).expand_as(ray)
-    axis = torch.linalg.cross(ahead, ray)
-    sine = axis.norm(dim=-1, keepdim=True)
-    return roma.rotvec_to_rotmat(axis / sine.clamp_min(1e-9) * torch.atan2(sine, ray[:, 2:]))
+    return roma.rotvec_to_rotmat(shortest_turn(ahead, ray))
 
 
 def _start(goal: Float[Tensor, "T K 3"]) -> Float[Tensor, "T 144"]:

@@ -142,7 +142,7 @@ class _Sphere:
         x, y, z = in_camera.T
         zero = np.zeros_like(x)
         to_pixel = focal * np.stack([np.stack([1 / z, zero, -x / z**2], 1), np.stack([zero, 1 / z, -y / z**2], 1)], 1)
-        by_turn = to_pixel @ -_cross_matrices(in_camera)
+        by_turn = np.cross(in_camera[:, None], to_pixel)
         by_shift = to_pixel @ rotations[self.frame] @ _tangents(directions)[self.point]
         root = np.sqrt(weight)
         rows = np.repeat(np.arange(2 * len(x)).reshape(-1, 2), 3, axis=1).reshape(-1, 2, 3)
@@ -246,9 +246,3 @@ def _tangents(directions: Float[ndarray, "P 3"]) -> Float[ndarray, "P 3 2"]:
     first = np.cross(directions, axis)
     first /= np.linalg.norm(first, axis=1, keepdims=True)
     return np.stack([first, np.cross(directions, first)], axis=-1)
-
-
-def _cross_matrices(vectors: Float[ndarray, "N 3"]) -> Float[ndarray, "N 3 3"]:
-    x, y, z = vectors.T
-    zero = np.zeros_like(x)
-    return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=1).reshape(-1, 3, 3)

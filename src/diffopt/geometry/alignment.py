@@ -82,17 +82,33 @@ def fit_world_turn(rotation_w2c: Float[Tensor, "T 3 3"], target_w2c: Float[Tenso
     return nearest_rotation((rotation_w2c.mT @ target_w2c).sum(dim=0))
 
 
+def shortest_turn(first: Float[Tensor, "*B 3"], second: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3"]:
+    """The smallest turn that takes the direction `first` to the direction `second`, axis-angle, radians.
+
+    Between opposite directions all half turns are as small; one of them is chosen.
+    """
+    first, second = (torch.nn.functional.normalize(each, dim=-1) for each in (first, second))
+    # Twice the half angle's sine and cosine, times twice that cosine.
+    axis, real = torch.linalg.cross(first, second), 1 + (first * second).sum(dim=-1, keepdim=True)
+    across = torch.linalg.cross(first, torch.eye(3).to(first)[first.abs().argmin(dim=-1)])
+    quaternion = torch.cat((torch.where(real > 1e-9, axis, across), real), dim=-1)
+    return roma.unitquat_to_rotvec(roma.quat_normalize(quaternion))
+
+
 def heading_rotation(root_rotation: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 3 3"]:
     """The turn about the vertical (y) that is in a root orientation: its twist, as in GLAMR (Yuan et al., 2022).
 
-    The twist is undefined for a body turned upside down by exactly half a turn; it is then the identity.
+    Unlike the direction in which the pelvis points this stays defined for a body that lies, and through a cartwheel. It
+    is undefined only for a body turned upside down by exactly half a turn, and then the identity.
     """
-    quaternion = roma.rotmat_to_unitquat(root_rotation)
-    upright = quaternion * quaternion.new_tensor([0.0, 1.0, 0.0, 1.0])  # roma's order is xyzw
-    length = upright.norm(dim=-1, keepdim=True)
-    identity = quaternion.new_tensor([0.0, 0.0, 0.0, 1.0])
-    upright = torch.where(length > 1e-6, upright / length.clamp_min(1e-6), identity)
-    return roma.unitquat_to_rotmat(upright)
+    # The twist's sine and cosine, both times 1 + the cosine of the swing; faster than by quaternions.
+    sine = root_rotation[..., 0, 2] - root_rotation[..., 2, 0]
+    cosine = root_rotation[..., 0, 0] + root_rotation[..., 2, 2]
+    ahead = torch.stack((sine, torch.zeros_like(sine), cosine), dim=-1)
+    ahead = torch.where(ahead.norm(dim=-1, keepdim=True) > 1e-6, ahead, ahead.new_tensor([0.0, 0.0, 1.0]))
+    up = ahead.new_tensor([0.0, 1.0, 0.0]).expand_as(ahead)
+    up, ahead, left = roma.special_gramschmidt(torch.stack((up, ahead), dim=-1)).unbind(dim=-1)
+    return torch.stack((left, up, ahead), dim=-1)
 
 
 def to_heading_frame(points: Float[Tensor, "T J 3"], root_rotation: Float[Tensor, "T 3 3"]) -> Float[Tensor, "T J 3"]:

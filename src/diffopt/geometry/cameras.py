@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -76,8 +77,8 @@ def look_at(
     Returns:
         `rotation_w2c`, `translation_w2c`.
     """
-    forward = torch.nn.functional.normalize(target - eye, dim=-1)
-    up = torch.tensor([0.0, 1.0, 0.0]).to(forward).expand_as(forward)
-    right = torch.nn.functional.normalize(torch.linalg.cross(forward, up), dim=-1)
-    rotation = torch.stack([right, torch.linalg.cross(forward, right), forward], dim=-2)
+    ahead = target - eye
+    up = torch.tensor([0.0, 1.0, 0.0]).to(ahead).expand_as(ahead)
+    forward, upward, right = roma.special_gramschmidt(torch.stack([ahead, up], dim=-1)).unbind(dim=-1)
+    rotation = torch.stack([right, -upward, forward], dim=-2)
     return rotation, -(rotation @ eye[..., None]).squeeze(-1)

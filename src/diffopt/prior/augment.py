@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS, JOINT_INDEX, JOINT_NAMES, PARENTS
+from diffopt.geometry.alignment import shortest_turn
 from diffopt.prior.mocap import MotionClip, pose
 
 _OTHER_SIDE = {"left": "right", "right": "left"}
@@ -193,13 +194,9 @@ def approach_skeleton(windows: Windows, target: Float[Tensor, "22 3"], share: Fl
     children = [[c for c in range(BODY_JOINTS) if PARENTS[c] == joint] for joint in range(BODY_JOINTS)]
     single = [joint for joint in range(1, BODY_JOINTS) if len(children[joint]) == 1]
     bones = [children[joint][0] for joint in single]
-    here = torch.nn.functional.normalize(windows.offsets[:, bones], dim=-1)
-    there = torch.nn.functional.normalize(target[bones], dim=-1).expand_as(here)
-    axis = torch.linalg.cross(here, there)
-    sine = axis.norm(dim=-1, keepdim=True).clamp(min=1e-6)
-    angle = torch.atan2(sine, (here * there).sum(dim=-1, keepdim=True))
+    here = windows.offsets[:, bones]
     rotvec = torch.zeros_like(windows.offsets)
-    rotvec[:, single] = -share[:, None, None] * angle * axis / sine
+    rotvec[:, single] = -share[:, None, None] * shortest_turn(here, target[bones].expand_as(here))
     anew = roma.rotvec_to_rotmat(rotvec)
     trunk = _rest_trunk(windows.offsets, torch.eye(3).expand_as(anew))
     windows = describe_anew(windows, anew)

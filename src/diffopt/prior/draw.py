@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS, JOINT_INDEX, PARENTS
-from diffopt.geometry.alignment import nearest_rotation
+from diffopt.geometry.alignment import heading_rotation, nearest_rotation
 from diffopt.prior.humanml3d import FEATURES, joints_from_features
 from diffopt.prior.kinematics import lock_feet, planted_foot
 from diffopt.prior.mdm_prior import MdmPrior
@@ -19,7 +19,6 @@ from diffopt.prior.sampling import sample_ddim
 from diffopt.prior.smpl_features import (
     SLICES,
     TOE_HEIGHT,
-    heading,
     headings_from_yaw_rate,
     integrate,
     lowest,
@@ -109,7 +108,7 @@ def walked(
         offsets: each joint from its parent in the rest pose, metres.
     """
     relative = pose(motion.rotations, torch.zeros_like(motion.root), offsets)
-    facing = heading(motion.rotations[:, :-1, 0])
+    facing = heading_rotation(motion.rotations[:, :-1, 0])
     residual = (facing @ features[:, :-1, SLICES["velocity_residual"], None]).squeeze(-1)
     velocity = lock_feet(planted_foot(relative, fps).velocity + residual, relative, fps)
     path = torch.cat((motion.root[:, :1], motion.root[:, :1] + (velocity / fps).cumsum(dim=1)), dim=1)

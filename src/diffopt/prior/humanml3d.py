@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import roma
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -211,9 +212,7 @@ def _joint_rotations_6d(
     joints: Float[Tensor, "*B T 22 3"], heading: Float[Tensor, "*B T"]
 ) -> Float[Tensor, "*B T 21 6"]:
     """Each bone's shortest rotation from its rest direction, relative to the bone before it; first two columns."""
-    zero, one = torch.zeros_like(heading), torch.ones_like(heading)
-    sine, cosine = heading.sin(), heading.cos()
-    root = torch.stack((cosine, zero, sine, zero, one, zero, -sine, zero, cosine), dim=-1).unflatten(-1, (3, 3))
+    root = _turn_about_y(heading)
     # Both collars count from the root: the original starts a new chain there and forgets the spine below.
     starts = {joint for joint in range(1, BODY_JOINTS) if PARENTS[joint] == 0}
     starts |= {JOINT_INDEX["left_collar"], JOINT_INDEX["right_collar"]}
@@ -249,10 +248,11 @@ def _between(joints: Float[Tensor, "*B J 3"], start: str, end: str) -> Float[Ten
 
 
 def _rotate_about_y(angle: Float[Tensor, "*#B"], points: Float[Tensor, "*#B 3"]) -> Float[Tensor, "*B 3"]:
-    x, y, z = points.unbind(dim=-1)
-    sine, cosine = angle.sin(), angle.cos()
-    turned_x, turned_z = x * cosine + z * sine, z * cosine - x * sine
-    return torch.stack((turned_x, y.expand_as(turned_x), turned_z), dim=-1)
+    return (_turn_about_y(angle) @ points[..., None]).squeeze(-1)
+
+
+def _turn_about_y(angle: Float[Tensor, "*B"]) -> Float[Tensor, "*B 3 3"]:
+    return roma.rotvec_to_rotmat(angle[..., None] * angle.new_tensor([0.0, 1.0, 0.0]))
 
 
 def _integrate(steps: Float[Tensor, "*B F"]) -> Float[Tensor, "*B F"]:

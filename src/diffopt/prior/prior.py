@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from diffopt.errors import DiffoptError
+from diffopt.geometry.alignment import heading_rotation
 from diffopt.prior import smpl_features
 from diffopt.prior.denoiser import DenoiserSize, FactoredDenoiser
 from diffopt.prior.interface import GuidingPrior
@@ -132,7 +133,7 @@ class MotionPrior(GuidingPrior):
             (self.schedule.num_steps - 1) * batch,
             articulation_level * batch,
         )
-        facing = smpl_features.heading(rotations[..., :-1, 0, :, :])
+        facing = heading_rotation(rotations[..., :-1, 0, :, :])
 
         def to_world(vectors: Float[Tensor, "B S 3"]) -> Float[Tensor, "B S 3"]:
             return (facing @ vectors[..., None]).squeeze(-1)

@@ -16,6 +16,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from diffopt.geometry.alignment import heading_rotation
 from diffopt.prior.kinematics import planted_foot
 
 _BLOCKS = (
@@ -47,20 +48,6 @@ ARTICULATION = slice(ROOT.stop, FEATURE_SIZE)
 LOWEST_M, TOE_HEIGHT = 0.02, 0.02
 
 
-def heading(orientation: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 3 3"]:
-    """The turn about the vertical axis within an orientation (its twist; the rest, the swing, turns about the floor).
-
-    Unlike the direction in which the pelvis points this stays defined for a body that lies, and through a cartwheel.
-    """
-    cosine = orientation[..., 0, 0] + orientation[..., 2, 2]
-    sine = orientation[..., 0, 2] - orientation[..., 2, 0]
-    length = (cosine.square() + sine.square()).clamp(min=1e-8).sqrt()
-    cosine, sine = cosine / length, sine / length
-    zero, one = torch.zeros_like(sine), torch.ones_like(sine)
-    rows = (cosine, zero, sine, zero, one, zero, -sine, zero, cosine)
-    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
-
-
 def features_from_motion(
     rotations: Float[Tensor, "*B T 22 3 3"],
     joints: Float[Tensor, "*B T 22 3"],
@@ -85,7 +72,7 @@ def features_from_motion(
         )
     root = joints[..., 0, :]
     relative = joints - root[..., None, :]
-    facing = heading(rotations[..., 0, :, :])
+    facing = heading_rotation(rotations[..., 0, :, :])
     now, after = facing[..., :-1, :, :], facing[..., 1:, :, :]
 
     def to_heading(vectors: Float[Tensor, "*B S V 3"]) -> Float[Tensor, "*B S V 3"]:

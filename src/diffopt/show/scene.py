@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray
+from scipy.spatial.transform import Rotation
 
 from diffopt.body.model import BodyModel
 from diffopt.data.observation import Observation
@@ -135,5 +136,4 @@ def heading_alignment(
     turn = np.sum(np.conj(start - start.mean()) * (end - end.mean()))
     turn = turn / np.abs(turn) if np.abs(turn) > 1e-12 else 1.0 + 0j
     shift = end.mean() - turn * start.mean()
-    rotation = np.array([[turn.real, 0.0, turn.imag], [0.0, 1.0, 0.0], [-turn.imag, 0.0, turn.real]])
-    return rotation, np.array([shift.imag, 0.0, shift.real])
+    return Rotation.from_rotvec([0.0, np.angle(turn), 0.0]).as_matrix(), np.array([shift.imag, 0.0, shift.real])

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import gaussian_filter1d
+from scipy.spatial.transform import Rotation
 
 from diffopt.geometry.cameras import look_at
 from diffopt.show.palette import BODY, CAMERA, ROOT, TRUTH, rgb
@@ -131,7 +132,7 @@ def follow(
     direction = away.mean(axis=0)
     direction = direction / np.linalg.norm(direction) if np.linalg.norm(direction) > 1e-3 else np.array([0.0, 0.0, 1.0])
     cosine, sine = np.cos(_BESIDE), np.sin(_BESIDE)
-    beside = np.array([cosine * direction[0] + sine * direction[2], 0.0, cosine * direction[2] - sine * direction[0]])
+    beside = Rotation.from_rotvec([0.0, _BESIDE, 0.0]).apply(direction)
     # From where the onlooker stands, the way from the target to either of the two lies aslant: partly across the
     # picture, partly towards the eye.
     half = 0.5 * np.linalg.norm(shown, axis=1).max()
