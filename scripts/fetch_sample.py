@@ -19,6 +19,8 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import roma
+import torch
 from numpy import ndarray
 from rich.progress import Progress
 from scipy.ndimage import gaussian_filter1d
@@ -84,10 +86,9 @@ def operate(rays: ndarray, generator: np.random.Generator) -> ndarray:
     """(T, 3, 3) rotations from the tripod camera to the hand-held one: late, swaying, trembling."""
     time = np.linspace(0, 2 * np.pi, len(rays))
     aim = rays / rays[:, 2:] + np.column_stack([0.1 * np.sin(time), 0.05 * np.sin(2 * time), np.zeros_like(time)])
-    ahead = aim / np.linalg.norm(aim, axis=1, keepdims=True)
-    right = np.cross([0.0, 1.0, 0.0], ahead)
-    right /= np.linalg.norm(right, axis=1, keepdims=True)
-    upright = np.stack([right, np.cross(ahead, right), ahead], axis=1)
+    axes = np.stack([aim, np.broadcast_to([0.0, 1.0, 0.0], aim.shape)], axis=-1)
+    ahead, down, left = roma.special_gramschmidt(torch.from_numpy(axes)).numpy().transpose(2, 0, 1)
+    upright = np.stack([-left, down, ahead], axis=1)
     tremble = gaussian_filter1d(generator.normal(0, 0.012, rays.shape).cumsum(axis=0), 4, axis=0, mode="nearest")
     return Rotation.from_rotvec(tremble * [1.0, 1.0, 0.6]).as_matrix() @ upright
 

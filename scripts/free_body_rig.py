@@ -4,6 +4,8 @@ Part of `build_free_body.py`. Lengths are metres; y up, the body faces +z and it
 """
 
 import numpy as np
+import roma
+import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
@@ -180,9 +182,7 @@ def _rotation(
 
 
 def _frame(first: Float[ndarray, "B 3"], second: Float[ndarray, "B 3"]) -> Float[ndarray, "B 3 3"]:
-    x = _unit(first)
-    y = _unit(second - np.sum(second * x, axis=-1, keepdims=True) * x)
-    return np.stack([x, y, np.cross(x, y)], axis=-1)
+    return roma.special_gramschmidt(torch.from_numpy(np.stack([first, second], axis=-1))).numpy()
 
 
 def _unit(vectors: Float[ndarray, "*B 3"]) -> Float[ndarray, "*B 3"]:
