@@ -28,16 +28,16 @@ from accuracy_table import Records, write_tables
 
 from diffopt.body.model import load_body
 from diffopt.config import Config, load_config, to_yaml
-from diffopt.data.front_end_errors import DETECTORS
-from diffopt.data.height import stature, with_known_height
-from diffopt.data.observation import Observation
-from diffopt.data.performance import chain, perform
-from diffopt.data.synthetic import simulate_observation
 from diffopt.evaluation.truth import TruthScore
-from diffopt.export.atomic import partial_file
+from diffopt.files.atomic import partial_file
 from diffopt.fitting.run import Fitted, fit_sequence, prior_for
 from diffopt.geometry.cameras import Cameras
-from diffopt.prior.mocap import MotionClip, read_motions
+from diffopt.initialisation.known_height import stature, with_known_height
+from diffopt.mocap.clips import MotionClip, read_motions
+from diffopt.observation.observation import Observation
+from diffopt.simulation.front_end_errors import DETECTORS
+from diffopt.simulation.performance import chain, perform
+from diffopt.simulation.synthetic import simulate_observation
 
 TRAVELS_M = 0.1
 """A camera that strays less than this from the middle of its path has no scale to find."""

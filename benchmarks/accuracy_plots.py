@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, ScalarFormatter
 
-from diffopt.export.atomic import partial_file
+from diffopt.files.atomic import partial_file
 from diffopt.show.curves import tidy
 from diffopt.show.palette import FAINT, INK, ROOT, SERIES, TRUTH, WARNING
 

@@ -9,10 +9,10 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 
 from diffopt.body.model import load_body
-from diffopt.data.initial import observed_bodies
-from diffopt.data.observation import Observation
 from diffopt.geometry.cameras import Cameras
+from diffopt.initialisation.recipe import observed_bodies
 from diffopt.motion.motion import Motion
+from diffopt.observation.observation import Observation
 
 GAUSSIAN_S = 0.1
 MIN_CUTOFF_HZ, SPEED_COEFFICIENT, DERIVATIVE_CUTOFF_HZ = 1.0, 1.0, 1.0

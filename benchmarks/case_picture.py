@@ -13,7 +13,7 @@ from torch import Tensor
 
 from diffopt.body.skeleton import JOINT_INDEX, PARENTS
 from diffopt.evaluation.metrics import Track, w_mpjpe_mm
-from diffopt.export.atomic import partial_file
+from diffopt.files.atomic import partial_file
 from diffopt.geometry.alignment import align_clip
 from diffopt.show.curves import tidy
 from diffopt.show.palette import FAINT, INK, ROOT, TRUTH, WARNING

@@ -10,10 +10,10 @@ from scipy.spatial.transform import Rotation
 
 from diffopt.body.keypoints import keypoint_regressor
 from diffopt.body.model import BodyModel
-from diffopt.data.formats.parts import REST_PELVIS_M
-from diffopt.data.observation import Observation
 from diffopt.evaluation.truth import true_cameras, true_motion
+from diffopt.formats.parts import REST_PELVIS_M
 from diffopt.geometry.cameras import project
+from diffopt.observation.observation import Observation
 
 SMPL_PELVIS = np.array(REST_PELVIS_M["smpl"])
 FIRST_BAD = 5

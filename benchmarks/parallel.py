@@ -22,12 +22,12 @@ from emdb_layout import write_front_end, write_truth
 from rich.console import Console
 
 from diffopt.body.model import load_body
+from diffopt.commands.evaluate import evaluate
 from diffopt.config import load_config, load_evaluation
-from diffopt.data.performance import perform
-from diffopt.data.synthetic import simulate_observation
-from diffopt.evaluate import evaluate
 from diffopt.evaluation.parallel import read_record
-from diffopt.prior.mocap import read_motions
+from diffopt.mocap.clips import read_motions
+from diffopt.simulation.performance import perform
+from diffopt.simulation.synthetic import simulate_observation
 
 CLIPS = {
     "P0_09_outdoor_walk": ("train_walking_33", 0, "follow"),

@@ -15,10 +15,10 @@ import torch
 from diffopt.body.model import load_body
 from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.config import load_prior_training
-from diffopt.prior.mocap import read_motions, split
-from diffopt.prior.prior import MotionPrior, load_prior
-from diffopt.prior.training import VALIDATION_SEED, PriorFit, PriorTraining, path_error, train
-from diffopt.prior.windows import MotionWindows
+from diffopt.mocap.clips import read_motions, split
+from diffopt.prior.motion_prior import MotionPrior, load_prior
+from diffopt.training.motion_prior import VALIDATION_SEED, PriorFit, PriorTraining, path_error, train
+from diffopt.training.windows import MotionWindows
 
 COLUMNS = ("loss", "path", "displacement", "root_velocity", "rotations", "positions")
 BATCHES = 20

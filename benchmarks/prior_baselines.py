@@ -7,12 +7,12 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from diffopt.geometry.alignment import heading_rotation
-from diffopt.prior import smpl_features
-from diffopt.prior.augment import Windows
-from diffopt.prior.kinematics import TOES
-from diffopt.prior.mocap import AVERAGE_OFFSETS, MotionClip
-from diffopt.prior.smpl_features import SLICES, features_from_motion
-from diffopt.prior.windows import MotionWindows, WindowKinds, WindowRecipe
+from diffopt.mocap.clips import AVERAGE_OFFSETS, MotionClip
+from diffopt.motion.foot_contact import TOES
+from diffopt.prior import features as smpl_features
+from diffopt.prior.features import SLICES, features_from_motion
+from diffopt.training.augment import Windows
+from diffopt.training.windows import MotionWindows, WindowKinds, WindowRecipe
 
 FPS = 20.0
 FEET = (7, 8, 10, 11)

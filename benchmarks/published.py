@@ -20,13 +20,13 @@ import torch
 from diffopt.body.keypoints import FOOT_POINTS, keypoint_regressor
 from diffopt.body.model import load_body
 from diffopt.config import load_config
-from diffopt.data.formats import read
-from diffopt.data.observation import Observation
 from diffopt.evaluation.clip import Estimate, given_world
 from diffopt.evaluation.metrics import jitter
 from diffopt.fitting.run import fit_sequence
+from diffopt.formats.reading import read
 from diffopt.geometry.cameras import project
-from diffopt.prior.prior import load_prior
+from diffopt.observation.observation import Observation
+from diffopt.prior.motion_prior import load_prior
 
 DOWN_M = 0.05
 """A foot point nearer than this to the floor is down."""

@@ -21,12 +21,12 @@ from rich.progress import Progress
 from diffopt.body.keypoints import KEYPOINT_SETS, keypoint_regressor
 from diffopt.body.model import load_body
 from diffopt.config import load_config
-from diffopt.data.observation import Observation
 from diffopt.fitting.run import fit_sequence
 from diffopt.frontend.cleaning import CleanTrack
 from diffopt.frontend.inverse_kinematics import BodyOptions, fit_body
 from diffopt.motion.motion import Motion
-from diffopt.prior.prior import load_prior
+from diffopt.observation.observation import Observation
+from diffopt.prior.motion_prior import load_prior
 
 SHARED = slice(5, 17)
 """Shoulders, elbows, wrists, hips, knees, ankles among the 23."""

@@ -20,8 +20,8 @@ from accuracy_table import FULL, ORACLE, Case, in_common
 from case_picture import FittedCase, write_panels
 
 from diffopt.body.model import load_body
-from diffopt.data.observation import Observation
 from diffopt.evaluation.truth import TruthScore, track
+from diffopt.observation.observation import Observation
 
 
 def worst(both: dict[Case, tuple[float, float]], count: int) -> list[Case]:

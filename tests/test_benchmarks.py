@@ -23,13 +23,13 @@ from worst_cases import worst
 
 from diffopt.body.model import load_body
 from diffopt.body.skeleton import BODY_JOINTS
-from diffopt.data.formats import read
-from diffopt.data.front_end_errors import DETECTORS
-from diffopt.data.synthetic import simulate_observation
-from diffopt.data.walk import synthetic_walk
 from diffopt.evaluation.clip import given_world
-from diffopt.prior.mocap import read_motions
-from tests.data.formats import layouts
+from diffopt.formats.reading import read
+from diffopt.mocap.clips import read_motions
+from diffopt.simulation.front_end_errors import DETECTORS
+from diffopt.simulation.synthetic import simulate_observation
+from diffopt.simulation.walk import synthetic_walk
+from tests.formats import layouts
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "accuracy.py"
 PLAN = {

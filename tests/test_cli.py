@@ -14,11 +14,11 @@ import torch
 from diffopt.body.model import load_body
 from diffopt.cli import main
 from diffopt.config import load_config
-from diffopt.data.observation import Observation
-from diffopt.data.synthetic import simulate_observation, synthetic_walk
 from diffopt.fitting import run as fitting
-from diffopt.prior.mdm import MdmNetwork
-from diffopt.result import Result
+from diffopt.observation.observation import Observation
+from diffopt.prior.mdm.network import MdmNetwork
+from diffopt.result.result import Result
+from diffopt.simulation.synthetic import simulate_observation, synthetic_walk
 
 STEPS = 6
 SHORT = [

@@ -20,7 +20,7 @@ from diffopt.config import (
 from diffopt.errors import DiffoptError
 from diffopt.evaluation.options import EvaluationOptions
 from diffopt.fitting.options import LossWeights, Stage, Update
-from diffopt.prior.training import PriorTraining
+from diffopt.training.motion_prior import PriorTraining
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.rglob("*.yaml")}

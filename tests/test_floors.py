@@ -113,7 +113,7 @@ def test_what_is_allowed_passes():
             "fitting/a.py": "import pytorch_lightning\nfrom diffopt.losses.terms import x\nimport diffopt.fitting.b",
             "body/smpl.py": "import smplx",
             "config.py": "import omegaconf",
-            "show/a.py": "from diffopt.export.glb import z",
+            "show/a.py": "from diffopt.formats.glb import z",
             "prior/training.py": "import wandb",
             "__init__.py": "from diffopt.cli import main",
             "data/a.py": "import numpy\nimport diffoptics\n" + "\n" * 290,

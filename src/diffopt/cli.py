@@ -102,17 +102,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fit(options: argparse.Namespace) -> None:
+    from diffopt.commands.fit import fit
+    from diffopt.commands.fit_everyone import fit_everyone
     from diffopt.config import load_config
-    from diffopt.everyone import fit_everyone
-    from diffopt.pipeline import fit
 
     config = load_config(options.config, options.overrides)
     fit_everyone(config, console) if options.everyone else fit(config, console)
 
 
 def _prepare(options: argparse.Namespace) -> None:
+    from diffopt.commands.fit import prepare_to_file
     from diffopt.config import load_config
-    from diffopt.pipeline import prepare_to_file
 
     prepare_to_file(load_config(options.config, options.overrides), console)
 
@@ -125,22 +125,22 @@ def _config(options: argparse.Namespace) -> None:
 
 def _train_prior(options: argparse.Namespace) -> None:
     from diffopt.config import load_prior_training
-    from diffopt.prior.training import train
+    from diffopt.training.motion_prior import train
 
     weights = train(load_prior_training(options.config, options.overrides))
     console.print(f"Trained prior: {weights}. Use it with `prior.path={weights}`.")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    from diffopt.commands.evaluate import evaluate
     from diffopt.config import load_evaluation
-    from diffopt.evaluate import evaluate
 
     evaluate(load_evaluation(options.config, options.overrides, options.recipe), console)
 
 
 def _train_pose_prior(options: argparse.Namespace) -> None:
     from diffopt.config import load_pose_prior_training
-    from diffopt.prior.pose_prior_training import train
+    from diffopt.training.pose_prior import train
 
     weights, error_deg = train(load_pose_prior_training(options.config, options.overrides))
     console.print(f"Trained pose prior: {weights}. Poses of the validation subjects come back to {error_deg:.1f} deg.")
@@ -148,24 +148,24 @@ def _train_pose_prior(options: argparse.Namespace) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> None:
-    from diffopt.sweep import sweep
+    from diffopt.commands.sweep import sweep
 
     for path in sweep(options.file, options.count, options.overrides, console):
         console.print(f"  {path}", soft_wrap=True)
 
 
 def _sample(options: argparse.Namespace) -> None:
+    from diffopt.commands.sample import sample
     from diffopt.config import load_sample
-    from diffopt.sample import sample
 
     for path in sample(load_sample(options.overrides)):
         console.print(f"  {escape(str(path))}", soft_wrap=True)
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from diffopt.data.formats import told
-    from diffopt.data.observation import Observation
-    from diffopt.exchange import convert
+    from diffopt.commands.exchange import convert
+    from diffopt.formats.reading import told
+    from diffopt.observation.observation import Observation
 
     written = convert(options.sources, options.out, options.from_format, options.person, options.everyone, options.body)
     for path in written:
@@ -175,13 +175,13 @@ def _convert(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from diffopt.exchange import export_result
+    from diffopt.commands.exchange import export_result
 
     console.print(f"  {export_result(options.result, options.format, options.out)}", soft_wrap=True)
 
 
 def _simulate(options: argparse.Namespace) -> None:
-    from diffopt.exchange import simulate
+    from diffopt.commands.exchange import simulate
 
     written = simulate(
         options.motion,
@@ -197,7 +197,7 @@ def _simulate(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from diffopt.pipeline import show_again
+    from diffopt.commands.fit import show_again
 
     for path in show_again(options.result, options.video):
         console.print(f"  {path}")

@@ -21,8 +21,8 @@ from diffopt.evaluation.options import EvaluationOptions
 from diffopt.fitting.options import FitOptions, LoggingOptions
 from diffopt.frontend.options import FrontendOptions
 from diffopt.losses.guidance import Guidance
-from diffopt.prior.pose_prior_training import PosePriorTraining
-from diffopt.prior.training import PriorTraining
+from diffopt.training.motion_prior import PriorTraining
+from diffopt.training.pose_prior import PosePriorTraining
 
 
 @dataclass

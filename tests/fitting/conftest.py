@@ -5,9 +5,9 @@ import torch
 
 from diffopt.body.model import load_body
 from diffopt.config import load_config
-from diffopt.data.synthetic import simulate_observation, synthetic_walk
 from diffopt.prior.denoiser import DenoiserSize
-from diffopt.prior.prior import MotionPrior, PriorDescription
+from diffopt.prior.motion_prior import MotionPrior, PriorDescription
+from diffopt.simulation.synthetic import simulate_observation, synthetic_walk
 
 STEPS = {"mimic": 2, "pose": 2, "warmup": 3, "guidance": 5, "finetune": 3}
 

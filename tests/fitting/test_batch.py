@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from diffopt.data.initial import initial_state, observed_bodies
 from diffopt.fitting.batch import sequence_batch
 from diffopt.fitting.fit import SequenceFit
+from diffopt.initialisation.recipe import initial_state, observed_bodies
 
 
 @pytest.fixture

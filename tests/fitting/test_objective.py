@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from diffopt.data.initial import initial_state, observed_bodies
 from diffopt.fitting.batch import sequence_batch
 from diffopt.fitting.fit import SequenceFit
 from diffopt.fitting.objective import prior_phases
 from diffopt.fitting.options import LossWeights, Update
+from diffopt.initialisation.recipe import initial_state, observed_bodies
 
 
 @pytest.fixture

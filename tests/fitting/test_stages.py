@@ -97,9 +97,9 @@ def test_the_path_is_solved_anew_from_the_mended_bodies_once(
 
 def test_every_frame_of_a_long_clip_is_looked_at(walk, body, small_prior, short_recipe):
     """Windows of a third of the clip: its first and last frame are in about a third or more of them, as any other."""
-    from diffopt.data.initial import initial_state, observed_bodies
     from diffopt.fitting.batch import sequence_batch
     from diffopt.fitting.fit import SequenceFit
+    from diffopt.initialisation.recipe import initial_state, observed_bodies
 
     short_recipe.fit.frames_per_step = 20
     fit = SequenceFit(

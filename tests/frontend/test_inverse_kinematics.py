@@ -8,9 +8,9 @@ from rich.progress import Progress
 
 from diffopt.body.keypoints import keypoint_regressor
 from diffopt.body.model import load_body
-from diffopt.data.walk import synthetic_walk
 from diffopt.frontend.cleaning import CleanTrack
 from diffopt.frontend.inverse_kinematics import BodyOptions, fit_body, unusualness
+from diffopt.simulation.walk import synthetic_walk
 
 FPS, FRAMES = 30.0, 24
 FOCAL, CENTER = 700.0, (320.0, 240.0)

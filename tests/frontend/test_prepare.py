@@ -9,11 +9,11 @@ import torch
 from rich.progress import Progress
 
 from diffopt.body.model import load_body
-from diffopt.data.walk import synthetic_walk
 from diffopt.frontend import prepare as module
 from diffopt.frontend.options import FrontendOptions
 from diffopt.frontend.prepare import prepare
 from diffopt.show.raster import View, draw_mesh
+from diffopt.simulation.walk import synthetic_walk
 from tests.frontend.worlds import CENTER, FOCAL_PX, SIZE, angles_deg, picture_of_far_wall, texture, turn, write_film
 
 FRAMES = 20

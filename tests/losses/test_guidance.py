@@ -5,7 +5,7 @@ import torch
 
 from diffopt.losses.guidance import Guidance, clean_target, guidance_loss, noise_levels
 from diffopt.prior.denoiser import DenoiserSize
-from diffopt.prior.prior import MotionPrior, PriorDescription
+from diffopt.prior.motion_prior import MotionPrior, PriorDescription
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import pytest
 import roma
 import torch
 
-from diffopt.prior.augment import Windows
-from diffopt.prior.mocap import AVERAGE_OFFSETS, pose
+from diffopt.mocap.clips import AVERAGE_OFFSETS, pose
+from diffopt.training.augment import Windows
 
 FPS = 20.0
 

@@ -4,12 +4,12 @@ import torch
 
 from diffopt.body.skeleton import PARENTS
 from diffopt.geometry.alignment import heading_rotation
+from diffopt.mocap.clips import AVERAGE_OFFSETS, pose
+from diffopt.motion.foot_contact import TOES
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.draw import draw, motion_from_features, motion_from_joints, settled, walked
-from diffopt.prior.kinematics import TOES
-from diffopt.prior.mocap import AVERAGE_OFFSETS, pose
-from diffopt.prior.prior import MotionPrior, PriorDescription
-from diffopt.prior.smpl_features import SLICES, features_from_motion
+from diffopt.prior.features import SLICES, features_from_motion
+from diffopt.prior.motion_prior import MotionPrior, PriorDescription
 
 
 @pytest.fixture

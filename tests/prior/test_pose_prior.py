@@ -9,10 +9,10 @@ import torch
 
 from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.errors import DiffoptError
-from diffopt.prior import pose_prior_training
-from diffopt.prior.mocap import AVERAGE_OFFSETS, MotionClip
+from diffopt.mocap.clips import AVERAGE_OFFSETS, MotionClip
 from diffopt.prior.pose_prior import PosePrior, load_pose_prior
-from diffopt.prior.pose_prior_training import PosePriorTraining, pose_prior_objective, train, train_pose_prior
+from diffopt.training import pose_prior as pose_prior_training
+from diffopt.training.pose_prior import PosePriorTraining, pose_prior_objective, train, train_pose_prior
 
 
 def random_prior(width=24, latent=6) -> PosePrior:

@@ -6,10 +6,10 @@ import torch
 
 from diffopt.body.keypoints import keypoint_regressor
 from diffopt.body.model import BodyModel, load_body
-from diffopt.data.observation import Observation
 from diffopt.geometry.cameras import look_at, project
 from diffopt.motion.motion import Motion
-from diffopt.result import Result
+from diffopt.observation.observation import Observation
+from diffopt.result.result import Result
 
 FRAMES = 9
 SIZE_PX = (160, 120)

@@ -186,6 +186,6 @@ def load_body(model: str | Path = "free") -> BodyModel:
     """
     if str(model) == "free":
         return BodyModel(read_free_body())
-    from diffopt.body.smpl import read_smpl  # smplx is imported only for those who bring a SMPL file
+    from diffopt.body.smpl import read_smpl
 
     return BodyModel(read_smpl(Path(model)))

@@ -12,7 +12,7 @@ from smplx.vertex_ids import vertex_ids
 
 from diffopt.body.arrays import BodyArrays, surface_from_vertices
 from diffopt.errors import DiffoptError
-from diffopt.unpickle import load_pickle, plain
+from diffopt.files.unpickle import load_pickle, plain
 
 FIELDS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
 # smplx's names for the vertices that it appends as joints, by our names.

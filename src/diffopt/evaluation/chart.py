@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from diffopt.evaluation.table import Filled, heading
-from diffopt.export.atomic import partial_file
+from diffopt.files.atomic import partial_file
 from diffopt.show.palette import BODY, FAINT, INK, WARNING
 
 _TOO_LONG = 4.0

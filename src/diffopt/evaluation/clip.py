@@ -12,22 +12,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffopt.body.model import BodyModel
-from diffopt.data.formats import read
-from diffopt.data.formats.known import OBSERVATION, recognise
-from diffopt.data.gravity import rotation_to_up
-from diffopt.data.height import with_known_height
-from diffopt.data.initial import initial_state, observed_bodies
-from diffopt.data.observation import Observation
 from diffopt.errors import DiffoptError
 from diffopt.evaluation.metrics import frame_errors
 from diffopt.evaluation.sequences import Sequence, body_of, read_sequence
 from diffopt.evaluation.truth import track
 from diffopt.fitting.options import FitOptions, LoggingOptions
 from diffopt.fitting.run import fit_sequence, prior_for
+from diffopt.formats.known import OBSERVATION, recognise
+from diffopt.formats.reading import read
 from diffopt.geometry.cameras import Cameras
+from diffopt.initialisation.gravity import rotation_to_up
+from diffopt.initialisation.known_height import with_known_height
+from diffopt.initialisation.recipe import initial_state, observed_bodies
 from diffopt.losses.guidance import Guidance
 from diffopt.motion.motion import Motion, turn_world
-from diffopt.prior.prior import MotionPrior
+from diffopt.observation.observation import Observation
+from diffopt.prior.motion_prior import MotionPrior
 
 SECONDS = "seconds_per_100_frames"
 TRUE_CAMERA = "the true one"

@@ -18,7 +18,7 @@ import torch
 
 from diffopt.errors import DiffoptError
 from diffopt.evaluation.engines import Attempts, in_processes, in_this_process, on_ray
-from diffopt.export.atomic import partial_file
+from diffopt.files.atomic import partial_file
 
 ENGINES = ("serial", "processes", "ray")
 

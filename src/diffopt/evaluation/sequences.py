@@ -10,14 +10,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from diffopt.body.model import BodyModel, load_body
-from diffopt.data.formats.containers import open_container
-from diffopt.data.formats.known import FORMATS, OBSERVATION, name_of
-from diffopt.data.formats.place import place, shape_for
-from diffopt.data.observation import Observation
 from diffopt.errors import DiffoptError
 from diffopt.evaluation.truth import true_cameras, true_motion
+from diffopt.formats.containers import open_container
+from diffopt.formats.known import FORMATS, OBSERVATION, name_of
+from diffopt.formats.place import place, shape_for
 from diffopt.geometry.cameras import Cameras
 from diffopt.motion.motion import Motion
+from diffopt.observation.observation import Observation
 
 SPLITS = ("emdb1", "emdb2")
 EMDB_ENDING = "_data.pkl"

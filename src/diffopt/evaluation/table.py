@@ -10,7 +10,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from diffopt.evaluation.options import Table
-from diffopt.export.atomic import partial_file
+from diffopt.files.atomic import partial_file
 
 Score = Mapping[str, Any]
 """What `evaluation.clip.score_clip` returns."""

@@ -6,10 +6,10 @@ from torch import Tensor
 
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel
-from diffopt.data.observation import Observation
 from diffopt.evaluation.metrics import Track, score
 from diffopt.geometry.cameras import Cameras
 from diffopt.motion.motion import Motion
+from diffopt.observation.observation import Observation
 
 
 def track(

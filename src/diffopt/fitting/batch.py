@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffopt.body.keypoints import keypoint_regressor
-from diffopt.data.observation import Observation
+from diffopt.observation.observation import Observation
 
 UNSEEN_TRUST = 0.01
 """Trust in the initial motion of frames out of sight. It was made up, but where nothing at all holds a field, it runs

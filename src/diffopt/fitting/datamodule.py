@@ -3,8 +3,8 @@
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
 
-from diffopt.data.observation import Observation
 from diffopt.fitting.batch import SequenceBatch, sequence_batch
+from diffopt.observation.observation import Observation
 
 
 class _Repeated(Dataset[SequenceBatch]):

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel
-from diffopt.data.observation import Observation
 from diffopt.fitting.run import Fitted
 from diffopt.geometry.cameras import project
-from diffopt.result import Result
+from diffopt.observation.observation import Observation
+from diffopt.result.result import Result
 
 LOW_TRUST_SHARE = 0.08
 """A frame whose median reprojection error exceeds this share of the person's height is not to be trusted."""

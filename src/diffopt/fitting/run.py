@@ -18,23 +18,23 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from diffopt.body.model import BodyModel
-from diffopt.data.initial import InitialState, composed_state, initial_state, observed_bodies
-from diffopt.data.observation import Observation
-from diffopt.data.sides import with_sides_mended
 from diffopt.fitting.batch import SequenceBatch
 from diffopt.fitting.callbacks import FitProgress, LossCurves, MetricCurves, Score
 from diffopt.fitting.datamodule import SequenceDataModule
-from diffopt.fitting.distance import at_seen_distance
 from diffopt.fitting.fit import SequenceFit
 from diffopt.fitting.options import FitOptions, LoggingOptions
 from diffopt.fitting.stages import StageSwitch, stage_lengths
 from diffopt.geometry.cameras import Cameras
+from diffopt.initialisation.depth import at_seen_distance
+from diffopt.initialisation.left_right_swap import with_sides_mended
+from diffopt.initialisation.recipe import InitialState, composed_state, initial_state, observed_bodies
 from diffopt.losses.guidance import Guidance
 from diffopt.motion.correction import CameraCorrection
 from diffopt.motion.motion import Motion
+from diffopt.observation.observation import Observation
 from diffopt.prior.interface import GuidingPrior
+from diffopt.prior.motion_prior import MotionPrior, load_prior
 from diffopt.prior.pose_prior import load_pose_prior
-from diffopt.prior.prior import MotionPrior, load_prior
 
 NO_PRIOR = "none"
 """What `prior.path` says to fit without a motion prior."""

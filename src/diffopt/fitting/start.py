@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from diffopt.data.initial import InitialState
 from diffopt.geometry.cameras import Cameras
+from diffopt.initialisation.recipe import InitialState
 from diffopt.motion.motion import Motion
 
 FindStart = Callable[[Motion], InitialState]

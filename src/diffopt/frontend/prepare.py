@@ -14,9 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel, load_body
-from diffopt.data.gravity import up_from_bodies
-from diffopt.data.height import resize
-from diffopt.data.observation import Observation
 from diffopt.frontend.blazepose import BlazePose
 from diffopt.frontend.cache import cached
 from diffopt.frontend.camera import CameraPath, solve_camera
@@ -27,7 +24,10 @@ from diffopt.frontend.keypoints import PersonTrack, track_person
 from diffopt.frontend.options import FrontendOptions
 from diffopt.frontend.tracks import Tracks, track_scene
 from diffopt.frontend.video import Video, content_hash, open_video
+from diffopt.initialisation.gravity import up_from_bodies
+from diffopt.initialisation.known_height import resize
 from diffopt.motion.motion import Motion
+from diffopt.observation.observation import Observation
 
 _MAKE = 4
 """Counted up whenever a stage starts to answer differently: what older versions kept is then built anew."""

@@ -10,13 +10,9 @@ from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS, JOINT_INDEX, PARENTS
 from diffopt.geometry.alignment import heading_rotation, nearest_rotation
-from diffopt.prior.humanml3d import FEATURES, joints_from_features
-from diffopt.prior.kinematics import lock_feet, planted_foot
-from diffopt.prior.mdm_prior import MdmPrior
-from diffopt.prior.mocap import pose
-from diffopt.prior.prior import MotionPrior
-from diffopt.prior.sampling import sample_ddim
-from diffopt.prior.smpl_features import (
+from diffopt.mocap.clips import pose
+from diffopt.motion.foot_contact import lock_feet, planted_foot
+from diffopt.prior.features import (
     SLICES,
     TOE_HEIGHT,
     headings_from_yaw_rate,
@@ -25,6 +21,10 @@ from diffopt.prior.smpl_features import (
     root_height,
     root_velocity,
 )
+from diffopt.prior.mdm.humanml3d import FEATURES, joints_from_features
+from diffopt.prior.mdm.mdm_prior import MdmPrior
+from diffopt.prior.motion_prior import MotionPrior
+from diffopt.prior.sampling import sample_ddim
 
 SETTLING = 0.2
 """Share of the schedule: drawn motions then tremble twice as much as captured ones, instead of five times."""

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from diffopt.body.skeleton import JOINT_INDEX
-from diffopt.export.atomic import partial_file
+from diffopt.files.atomic import partial_file
 from diffopt.show.palette import CAMERA, FAINT, INK, LEFT, RIGHT, ROOT, SERIES, TRUTH, WARNING
 from diffopt.show.scene import Scene
 

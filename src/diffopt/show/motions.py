@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from rich.progress import track
 
-from diffopt.export.atomic import partial_file
+from diffopt.files.atomic import partial_file
 from diffopt.geometry.cameras import look_at
 from diffopt.show.overlay import write_film
 from diffopt.show.palette import BODY, ROOT, rgb

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from diffopt.export.atomic import partial_file
+from diffopt.files.atomic import partial_file
 from diffopt.show.keypoints import draw_keypoints
 from diffopt.show.palette import BODY, CAMERA, INK, ROOT, TRUTH, WARNING, rgb, rgb_bytes
 from diffopt.show.raster import Image, Picture, View, draw_mesh

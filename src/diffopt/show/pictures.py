@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from diffopt.body.model import BodyModel, load_body
-from diffopt.data.observation import Observation
 from diffopt.errors import DiffoptError
-from diffopt.export.glb import write_glb
+from diffopt.formats.glb import write_glb
 from diffopt.frontend.video import open_video
-from diffopt.result import Result
+from diffopt.observation.observation import Observation
+from diffopt.result.result import Result
 from diffopt.show.curves import write_curves
 from diffopt.show.overlay import write_overlay
 from diffopt.show.scene import Scene

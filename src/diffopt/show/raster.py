@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from diffopt.export.mesh import vertex_normals
+from diffopt.geometry.mesh import vertex_normals
 
 Image = UInt8[np.ndarray, "H W 3"]
 """RGB, 8 bits."""

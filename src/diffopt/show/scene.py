@@ -11,10 +11,10 @@ from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
 from diffopt.body.model import BodyModel
-from diffopt.data.observation import Observation
 from diffopt.errors import DiffoptError
 from diffopt.motion.motion import Motion
-from diffopt.result import Result
+from diffopt.observation.observation import Observation
+from diffopt.result.result import Result
 from diffopt.show.raster import View
 
 _FRAMES_AT_ONCE = 8

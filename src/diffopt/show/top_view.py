@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from diffopt.export.atomic import partial_file
+from diffopt.files.atomic import partial_file
 from diffopt.show.palette import CAMERA, FAINT, INK, ROOT, TRUTH
 from diffopt.show.scene import Scene
 

@@ -16,7 +16,7 @@ import scipy.ndimage
 import torch
 
 from diffopt.body.skeleton import forward_kinematics
-from diffopt.prior import humanml3d
+from diffopt.prior.mdm import humanml3d
 
 HERE = Path(__file__).resolve().parent
 NETWORKS = {

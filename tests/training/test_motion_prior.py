@@ -1,0 +1,96 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import roma
+import torch
+
+from diffopt.mocap.clips import AVERAGE_OFFSETS, read_motions, split
+from diffopt.prior.denoiser import DenoiserSize
+from diffopt.prior.features import ARTICULATION, FEATURE_SIZE
+from diffopt.prior.motion_prior import MotionPrior, PriorDescription, load_prior
+from diffopt.training.motion_prior import PriorFit, PriorTraining, train
+from diffopt.training.windows import WindowRecipe
+
+
+@pytest.fixture
+def config(tmp_path, random_motion) -> PriorTraining:
+    subjects, frames = ["a", "a", "b", "c"], 50
+    motions = [random_motion(frames, seed, torch.float32) for seed in range(len(subjects))]
+    np.savez(
+        tmp_path / "pack.npz",
+        name=np.array([f"clip{index}" for index in range(len(subjects))]),
+        subject=np.array(subjects),
+        description=np.array(["x"] * len(subjects)),
+        start=np.arange(len(subjects)) * frames,
+        length=np.full(len(subjects), frames),
+        fps=30.0,
+        rotvec=np.concatenate([roma.rotmat_to_rotvec(rotations).numpy() for rotations, _, _ in motions]),
+        trans=np.concatenate([root.numpy() for _, root, _ in motions]),
+        offsets=np.tile(AVERAGE_OFFSETS.numpy(), (len(subjects), 1, 1)),
+    )
+    return PriorTraining(
+        data=str(tmp_path),
+        out=str(tmp_path / "out"),
+        validation={"walker": "b"},
+        excluded={"c": "held out"},
+        windows=WindowRecipe(longest=16, shortest=8, batch_size=4),
+        network=DenoiserSize(width=16, depth=1, heads=2),
+        num_steps=20,
+        steps=4,
+        validate_every=2,
+        validation_batches=1,
+        precision="32-true",
+    )
+
+
+def test_subjects_are_split_and_excluded_ones_left_out(config):
+    clips = read_motions(config.data)
+
+    training, validation = split(clips, config.validation, config.excluded)
+    assert {clip.subject for clip in training} == {"a"}
+    assert {clip.subject for clip in validation} == {"b"}
+    training, _ = split(clips, config.validation, {"c": "held out", "clip1": "glitch"})
+    assert [clip.name for clip in training] == ["clip0"]
+    with pytest.raises(ValueError, match=r"\['z'\] are not among"):
+        split(clips, {"walker": "z"}, {})
+
+
+def test_levels_are_equal_in_half_of_the_windows_and_given_in_a_quarter(config):
+    prior = MotionPrior(PriorDescription(config.network, num_steps=1000, window=16))
+    fit = PriorFit(replace(config, num_steps=1000), prior)
+
+    root, articulation = fit.draw_levels(4000, torch.Generator().manual_seed(0))
+
+    assert (root == articulation).float().mean().item() == pytest.approx(0.5, abs=0.03)
+    apart = articulation[root != articulation]
+    assert (apart < 100).float().mean().item() == pytest.approx(0.55, abs=0.05)
+
+
+def test_loss_is_nothing_for_a_perfect_prediction_and_sees_no_padding(config, monkeypatch):
+    prior = MotionPrior(PriorDescription(config.network, config.num_steps, window=16))
+    fit = PriorFit(config, prior)
+    clean = torch.randn(2, 9, FEATURE_SIZE)
+    valid = torch.arange(9) < torch.tensor([[9], [5]])
+    levels = (torch.zeros(2, dtype=torch.long), torch.zeros(2, dtype=torch.long))
+    batch = (clean, torch.randn_like(clean), valid)
+
+    # The untrained network only hands on what it is given; that is the wrong motion here.
+    assert fit.losses(prior, batch, levels, None)["loss"] > 1
+    monkeypatch.setattr(prior, "denoise", lambda *_: torch.where(valid[..., None], clean, 100.0))
+    assert fit.losses(prior, batch, levels, None)["loss"] == 0
+
+
+def test_a_run_that_stopped_goes_on_and_writes_weights(config):
+    first = train(replace(config, steps=2))
+    half = load_prior(first)
+    weights = load_prior(train(config))
+
+    checkpoint = torch.load(f"{config.out}/checkpoints/last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 4
+    assert not torch.equal(half.denoiser.enter.weight, weights.denoiser.enter.weight)
+    torch.testing.assert_close(half.mean, weights.mean)
+    assert weights.scale[ARTICULATION].min() > 0
+    # What is known without training: how the windows' features vary.
+    assert weights.denoiser.linear.power[0].mean() > 5 * weights.denoiser.linear.power[-1].mean()
+    torch.testing.assert_close(half.denoiser.linear.power, weights.denoiser.linear.power)
