@@ -10,7 +10,7 @@ from diffopt.observation import observation
 from diffopt.observation.schema import Field
 from diffopt.result.result import CAMERAS_FIELDS, CAMERAS_SCHEMA, MOTION_FIELDS, MOTION_SCHEMA
 
-PAGE = (Path(__file__).parents[1] / "docs" / "formats.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
 
 
 def documented(schema: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from tests.formats.layouts import FOCAL, FPS, FRAMES, HEIGHT, SMPL_PELVIS, WIDTH
 from tests.formats.test_conventions import invert, weak_camera
 from tests.formats.test_importers import dump_joblib, dump_npy, dump_npz, dump_pickle, dump_torch, dump_video
 
-PAGE = (Path(__file__).parents[3] / "docs" / "importers.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "importers.md").read_text("utf-8")
 MISTAKES = ("swapped quaternion", "inverted extrinsics", "crop intrinsics")
 
 

@@ -10,6 +10,7 @@ from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.draw import draw, motion_from_features, motion_from_joints, settled, walked
 from diffopt.prior.features import SLICES, features_from_motion
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription
+from tests.random_motion import random_motion
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def prior() -> MotionPrior:
     return made.eval().requires_grad_(False)
 
 
-def test_a_motion_comes_back_from_its_features(random_motion):
+def test_a_motion_comes_back_from_its_features():
     """Up to where it started and which way it faced, which features do not say."""
     rotations, root, joints = random_motion(25)
 
@@ -47,7 +48,7 @@ def test_draws_are_rotations_that_a_seed_repeats(prior):
     assert not torch.allclose(one.root[0], one.root[1])
 
 
-def test_a_prior_that_knows_one_motion_draws_it(prior, random_motion, monkeypatch):
+def test_a_prior_that_knows_one_motion_draws_it(prior, monkeypatch):
     rotations, _, joints = random_motion(13, dtype=torch.float32)
     known = prior.features(rotations, joints)
     monkeypatch.setattr(prior, "denoise", lambda noised, *_: known.expand_as(noised))
@@ -78,7 +79,7 @@ def test_what_is_too_fast_for_motion_is_settled(prior):
     assert (settled(prior, slow) - slow).norm() < 0.1 * slow.norm()
 
 
-def test_feet_of_drawn_poses_stand(random_motion):
+def test_feet_of_drawn_poses_stand():
     """Whatever velocity the features gave the planted foot: that of the poses counts."""
     rotations, root, _ = random_motion(31, dtype=torch.float32)
     root = torch.zeros_like(root) + root[0]
@@ -100,7 +101,7 @@ def test_more_frames_than_the_prior_knows_are_refused(prior):
         draw(prior, 1, 17, 5, torch.Generator(), AVERAGE_OFFSETS)
 
 
-def test_joints_come_back_as_a_body_of_another_size(random_motion):
+def test_joints_come_back_as_a_body_of_another_size():
     """Bones point as they did; the path grows with the legs, and the lowest joint stays over the floor."""
     rotations, _, joints = random_motion(20)
     joints = joints - joints[..., 1].min() * torch.tensor([0.0, 1.0, 0.0])
@@ -115,7 +116,7 @@ def test_joints_come_back_as_a_body_of_another_size(random_motion):
     torch.testing.assert_close(body.rotations[0, :, 0], rotations[:, 0].float(), atol=1e-4, rtol=0)
 
 
-def test_a_bone_twists_as_its_parent_does(random_motion):
+def test_a_bone_twists_as_its_parent_does():
     """What joints leave open: the shin only swings against the thigh, about an axis that lies across it."""
     *_, joints = random_motion(20)
 

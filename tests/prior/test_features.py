@@ -8,6 +8,7 @@ from diffopt.geometry.alignment import heading_rotation
 from diffopt.mocap.clips import AVERAGE_OFFSETS, pose
 from diffopt.prior import features as smpl_features
 from diffopt.prior.features import SLICES, features_from_motion
+from tests.random_motion import random_motion
 
 FPS = 20.0
 
@@ -19,7 +20,7 @@ def test_slices_tile_the_feature_vector():
     assert smpl_features.ROOT.stop == smpl_features.ARTICULATION.start == 4
 
 
-def test_path_comes_back_to_the_millimetre(random_motion):
+def test_path_comes_back_to_the_millimetre():
     rotations, root, joints = random_motion()
     features = features_from_motion(rotations, joints, FPS)
 
@@ -32,7 +33,7 @@ def test_path_comes_back_to_the_millimetre(random_motion):
     torch.testing.assert_close(smpl_features.root_height(features), root[:-1, 1])
 
 
-def test_features_do_not_see_heading_and_place(random_motion):
+def test_features_do_not_see_heading_and_place():
     rotations, _, joints = random_motion()
     turn = roma.rotvec_to_rotmat(torch.tensor([0.0, 2.0, 0.0], dtype=torch.float64))
     moved = rotations.clone()
@@ -43,7 +44,7 @@ def test_features_do_not_see_heading_and_place(random_motion):
     torch.testing.assert_close(there, features_from_motion(rotations, joints, FPS))
 
 
-def test_articulation_does_not_see_the_path(random_motion):
+def test_articulation_does_not_see_the_path():
     rotations, root, joints = random_motion()
     other = joints - root[:, None] + torch.randn_like(root)[:, None]
 
@@ -53,7 +54,7 @@ def test_articulation_does_not_see_the_path(random_motion):
     assert difference[:, smpl_features.ROOT].abs().max() > 0.1
 
 
-def test_features_are_what_their_names_say(random_motion):
+def test_features_are_what_their_names_say():
     rotations, root, joints = random_motion()
     features = features_from_motion(rotations, joints, FPS)
     frame = 11
@@ -78,7 +79,7 @@ def test_features_are_what_their_names_say(random_motion):
     assert block["clearance"].item() == pytest.approx(joints[frame, :, 1].min().item() - 0.02, abs=0.02)
 
 
-def test_yaw_rate_is_that_of_a_turning_person(random_motion):
+def test_yaw_rate_is_that_of_a_turning_person():
     rotations, _, joints = random_motion()
     upright = torch.eye(3, dtype=torch.float64).repeat(len(rotations), 22, 1, 1)
     turned = torch.zeros(len(rotations), 3, dtype=torch.float64)
@@ -99,7 +100,7 @@ def test_heading_stays_defined_for_a_body_that_lies_or_stands_on_its_hands():
     torch.testing.assert_close(frames[:3], torch.eye(3).expand(3, 3, 3), atol=1e-6, rtol=0)
 
 
-def test_features_have_the_gradient_of_their_values(random_motion):
+def test_features_have_the_gradient_of_their_values():
     rotations, root, _ = random_motion(frames=4)
     angles = roma.rotmat_to_rotvec(rotations).requires_grad_()
     root = root.requires_grad_()
@@ -111,7 +112,7 @@ def test_features_have_the_gradient_of_their_values(random_motion):
     assert torch.autograd.gradcheck(features, (angles, root), atol=1e-4, fast_mode=True)
 
 
-def test_one_frame_is_refused(random_motion):
+def test_one_frame_is_refused():
     rotations, _, joints = random_motion(frames=1)
 
     with pytest.raises(ValueError, match="the motion has 1"):

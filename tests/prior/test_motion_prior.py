@@ -9,6 +9,7 @@ from diffopt.geometry.alignment import heading_rotation
 from diffopt.prior import features as smpl_features
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription, load_prior
+from tests.random_motion import random_motion
 
 SIZE = DenoiserSize(width=32, depth=1, heads=2)
 
@@ -40,7 +41,7 @@ def test_a_prior_is_read_as_it_was_written(prior, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["prior.safetensors"]
 
 
-def test_features_are_normalised_and_come_back(prior, random_motion):
+def test_features_are_normalised_and_come_back(prior):
     rotations, root, joints = random_motion(12, dtype=torch.float32)
 
     features = prior.features(rotations, joints)
@@ -56,7 +57,7 @@ def test_features_are_normalised_and_come_back(prior, random_motion):
     torch.testing.assert_close(height, root[:-1, 1], atol=1e-4, rtol=0)
 
 
-def test_gradient_reaches_the_motion_but_not_the_network(prior, random_motion):
+def test_gradient_reaches_the_motion_but_not_the_network(prior):
     rotations, _, joints = random_motion(12, dtype=torch.float32)
     joints = joints.requires_grad_()
     frozen = prior.requires_grad_(False)
@@ -67,7 +68,7 @@ def test_gradient_reaches_the_motion_but_not_the_network(prior, random_motion):
     assert joints.grad is not None and joints.grad.abs().max() > 0
 
 
-def test_path_from_articulation_does_not_see_the_given_path(prior, random_motion):
+def test_path_from_articulation_does_not_see_the_given_path(prior):
     rotations, root, joints = random_motion(12, dtype=torch.float32)
     elsewhere = joints - root[:, None] + root[:1, None]
 
@@ -93,7 +94,7 @@ def test_what_is_no_prior_is_refused(prior, tmp_path):
         load_prior(tmp_path / "short")
 
 
-def test_the_network_may_hasten_the_legs_but_not_hold_them_back(prior, random_motion, monkeypatch):
+def test_the_network_may_hasten_the_legs_but_not_hold_them_back(prior, monkeypatch):
     rotations, _, joints = random_motion(60, dtype=torch.float32)
     seen = prior.features(rotations, joints)
     planted, residual = (smpl_features.SLICES[name] for name in ("planted_velocity", "velocity_residual"))

@@ -7,6 +7,7 @@ from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.mocap.clips import AVERAGE_OFFSETS, MotionClip
 from diffopt.training import augment
 from diffopt.training.augment import Augmentation
+from tests.random_motion import random_motion
 
 
 def test_mirror_swaps_sides_and_undoes_itself(windows):
@@ -108,7 +109,7 @@ def test_tilt_is_rigid_and_small(windows):
     assert 0.001 < moved.max() < 0.3
 
 
-def test_gather_resamples_at_another_speed_and_marks_the_end(random_motion):
+def test_gather_resamples_at_another_speed_and_marks_the_end():
     rotations, root, joints = random_motion(61, dtype=torch.float32)
     clip = MotionClip("c", "s", "activity", 30.0, rotations, root, AVERAGE_OFFSETS)
 

@@ -11,10 +11,11 @@ from diffopt.prior.features import ARTICULATION, FEATURE_SIZE
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription, load_prior
 from diffopt.training.motion_prior import PriorFit, PriorTraining, train
 from diffopt.training.windows import WindowRecipe
+from tests.random_motion import random_motion
 
 
 @pytest.fixture
-def config(tmp_path, random_motion) -> PriorTraining:
+def config(tmp_path) -> PriorTraining:
     subjects, frames = ["a", "a", "b", "c"], 50
     motions = [random_motion(frames, seed, torch.float32) for seed in range(len(subjects))]
     np.savez(

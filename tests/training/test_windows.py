@@ -4,10 +4,11 @@ import torch
 from diffopt.mocap.clips import AVERAGE_OFFSETS, MotionClip
 from diffopt.prior import features as smpl_features
 from diffopt.training.windows import MotionWindows, WindowKinds, WindowRecipe, normalisation
+from tests.random_motion import random_motion
 
 
 @pytest.fixture
-def clips(random_motion):
+def clips():
     def clip(kind: str, frames: int, seed: int) -> MotionClip:
         rotations, root, _ = random_motion(frames, seed, torch.float32)
         return MotionClip(f"{kind}{seed}", "s", kind, 30.0, rotations, root, AVERAGE_OFFSETS)

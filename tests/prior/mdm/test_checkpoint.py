@@ -18,7 +18,7 @@ MASKED_50 = {**ARGUMENTS, "diffusion_steps": 50, "noise_schedule": "cosine", "ma
 
 @pytest.fixture(scope="module")
 def oracle():
-    with np.load(Path(__file__).parent / "oracles" / "mdm.npz") as archive:
+    with np.load(Path(__file__).parents[1] / "oracles" / "mdm.npz") as archive:
         return {name: torch.from_numpy(archive[name]) for name in archive.files}
 
 

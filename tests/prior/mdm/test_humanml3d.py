@@ -12,7 +12,7 @@ from diffopt.prior.mdm.humanml3d import BLOCKS, Normalization, features_from_joi
 
 @pytest.fixture(scope="module")
 def oracle():
-    with np.load(Path(__file__).parent / "oracles" / "humanml3d.npz") as archive:
+    with np.load(Path(__file__).parents[1] / "oracles" / "humanml3d.npz") as archive:
         return {name: torch.from_numpy(archive[name]) for name in archive.files}
 
 

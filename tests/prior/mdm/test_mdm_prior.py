@@ -15,6 +15,7 @@ from diffopt.prior.mdm.humanml3d import Normalization, features_from_joints, joi
 from diffopt.prior.mdm.mdm_prior import MdmPrior
 from diffopt.prior.mdm.network import MdmNetwork
 from diffopt.prior.motion_prior import load_prior
+from tests.random_motion import random_motion
 
 ARGUMENTS = {"arch": "trans_enc", "layers": 1, "latent_dim": 16, "dataset": "humanml", "diffusion_steps": 50}
 
@@ -44,7 +45,7 @@ def test_a_checkpoint_is_a_prior_like_our_own(prior, tmp_path):
     assert isinstance(load_prior(tmp_path / "humanml" / "model000000100.pt"), MdmPrior)
 
 
-def test_features_are_humanml3ds_normalised(prior, random_motion):
+def test_features_are_humanml3ds_normalised(prior):
     rotations, _, joints = random_motion(16, dtype=torch.float32)
 
     features = prior.features(rotations, joints)
@@ -70,7 +71,7 @@ def test_turning_away_from_the_first_heading_does_not_flip(prior):
     assert (rate[2:].sign() == rate[20].sign()).all()
 
 
-def test_gradient_of_guidance_reaches_the_joints_and_is_right(prior, random_motion):
+def test_gradient_of_guidance_reaches_the_joints_and_is_right(prior):
     """Guidance's target is held still; finite differences of the distance to that target agree with its gradient."""
     prior = prior.double()
     rotations, _, joints = random_motion(10)
@@ -118,7 +119,7 @@ def test_what_is_no_humanml3d_checkpoint_is_refused(prior, tmp_path):
         prior.features(torch.eye(3).expand(1, 5, 22, 3, 3), joints, torch.zeros(1, 5, dtype=torch.bool))
 
 
-def test_a_checkpoint_that_knows_one_motion_draws_it(prior, random_motion, monkeypatch):
+def test_a_checkpoint_that_knows_one_motion_draws_it(prior, monkeypatch):
     *_, joints = random_motion(13, dtype=torch.float32)
     features = features_from_joints(joints, mode="fixed")
     known = prior.normalization.normalize(features)

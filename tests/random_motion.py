@@ -1,32 +1,14 @@
 """A motion that needs no file."""
 
-import pytest
 import roma
 import torch
 
 from diffopt.mocap.clips import AVERAGE_OFFSETS, pose
-from diffopt.training.augment import Windows
 
 FPS = 20.0
 
 
-@pytest.fixture
-def random_motion():
-    return make_random_motion
-
-
-@pytest.fixture
-def windows(random_motion):
-    def make(batch: int = 3, frames: int = 20) -> Windows:
-        motions = [random_motion(frames, seed, torch.float32) for seed in range(batch)]
-        rotations, roots = torch.stack([each[0] for each in motions]), torch.stack([each[1] for each in motions])
-        exists = torch.ones(batch, frames, dtype=torch.bool)
-        return Windows(rotations, roots, AVERAGE_OFFSETS.repeat(batch, 1, 1), exists)
-
-    return make
-
-
-def make_random_motion(frames: int = 30, seed: int = 0, dtype=torch.float64):
+def random_motion(frames: int = 30, seed: int = 0, dtype=torch.float64):
     """Smooth random joint angles on a path that curves; upright within 30 degrees or so."""
     generator = torch.Generator().manual_seed(seed)
     time = torch.arange(frames, dtype=dtype)[:, None, None] / FPS
