@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from diffopt.body.model import load_body
 from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.errors import DiffoptError
-from diffopt.formats.bvh import write_bvh
+from diffopt.formats import bvh
 from diffopt.mocap.clips import AVERAGE_OFFSETS, read_bvh, read_motions
 from diffopt.motion.motion import Motion
 from diffopt.result.result import Result
@@ -90,7 +90,7 @@ def exported(tmp_path_factory):
         diagnostics={}, config_yaml="", run={},
     )  # fmt: skip
     path = tmp_path_factory.mktemp("subject7") / "take.bvh"
-    write_bvh(path, result, body)
+    bvh.write(path, result, body)
     return path, result
 
 

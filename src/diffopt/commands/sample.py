@@ -13,7 +13,7 @@ from diffopt.body.model import BodyModel, load_body
 from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.config import SampleOptions, to_yaml
 from diffopt.errors import DiffoptError
-from diffopt.formats.glb import write_glb
+from diffopt.formats import glb
 from diffopt.motion.motion import Motion
 from diffopt.prior.draw import draw
 from diffopt.prior.mdm.mdm_prior import MdmPrior
@@ -55,7 +55,7 @@ def sample(options: SampleOptions) -> list[Path]:
         written = write_motions(partial / "motions.mp4", partial / "motions.png", scenes)
         digits = len(str(options.count))
         for number, scene in enumerate(scenes, start=1):
-            written.append(write_glb(partial / f"motion_{number:0{digits}}.glb", scene.result, body))
+            written.append(glb.write(partial / f"motion_{number:0{digits}}.glb", scene.result, body))
         os.rename(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

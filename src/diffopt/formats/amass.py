@@ -19,7 +19,7 @@ _Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 _JOINTS, _BETAS = 52, 16
 
 
-def write_amass(path: Path, result: Result, body: BodyModel) -> Path:
+def write(path: Path, result: Result, body: BodyModel) -> Path:
     """Write the motion; a file that is there is replaced once the new one is complete."""
     motion = parameters_of(result, body)
     poses = np.zeros((result.num_frames, _JOINTS, 3))

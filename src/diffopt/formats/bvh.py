@@ -19,7 +19,7 @@ _CHANNELS = "Zrotation Xrotation Yrotation"
 _CM = 100.0
 
 
-def write_bvh(path: Path, result: Result, body: BodyModel) -> Path:
+def write(path: Path, result: Result, body: BodyModel) -> Path:
     """Write the motion as a skeleton of SMPL's 24 joints; the root's position is where the pelvis is in the world.
 
     Args:

@@ -88,7 +88,7 @@ class _Animation:
         self.samplers.append({"input": self.times, "output": output, "interpolation": "LINEAR"})
 
 
-def write_glb(path: Path, result: Result, body: BodyModel) -> Path:
+def write(path: Path, result: Result, body: BodyModel) -> Path:
     """Write the motion as a skinned mesh on SMPL's 24 joints, with the video's camera as an animated node.
 
     Pose blend shapes, which a licensed SMPL file has, are not part of linear blend skinning and are left out. glTF has

@@ -15,7 +15,7 @@ SCHEMA = "diffopt/json/1"
 _DIGITS = 7
 
 
-def write_json(path: Path, result: Result, body: BodyModel) -> Path:
+def write(path: Path, result: Result, body: BodyModel) -> Path:
     """Write motion and cameras, seven digits behind the point; a file that is there is replaced at the end.
 
     The bones' rest offsets are the body's, so that the joints can be posed again without it.

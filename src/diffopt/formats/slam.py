@@ -2,8 +2,11 @@
 
 Convention: camera-to-world, [x y z, qx qy qz qw], the scalar last; scale unknown; OpenCV axes; the first camera is the
 world. TUM puts the time in front: whole numbers are frames, others seconds. No intrinsics. `.npy`, `.pt`, joblib, text.
+
+Written: TUM's text, in seconds, in the result's world (y up, metres).
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +14,12 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
+from diffopt.body.model import BodyModel
 from diffopt.errors import DiffoptError
+from diffopt.files.atomic import partial_file
+from diffopt.formats.parameters import parameters_of
 from diffopt.formats.parts import Camera, Contents, inverse
+from diffopt.result.result import Result
 
 _FLIPPED_DEG = 150.0
 """A first camera that is turned this far from its own world is no first camera."""
@@ -74,3 +81,18 @@ def _check_quaternions(poses: Float[ndarray, "N 7"]) -> None:
             f"should be, but by {swapped:.0f} if the scalar comes first (qw qx qy qz); expected qx qy qz qw; move the "
             "scalar to the end."
         )
+
+
+def write(path: Path, result: Result, body: BodyModel) -> Path:
+    """Write the camera as a TUM trajectory; a file that is there is replaced once the new one is complete."""
+    motion = parameters_of(result, body)
+    quaternions = Rotation.from_matrix(motion.rotation_c2w).as_quat(canonical=True)
+    seconds = np.arange(result.num_frames) / result.fps
+    with partial_file(path) as partial:
+        np.savetxt(
+            partial,
+            np.column_stack([seconds, motion.centers, quaternions]),
+            fmt="%.9f",
+            header="timestamp tx ty tz qx qy qz qw",
+        )
+    return path

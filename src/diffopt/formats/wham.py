@@ -4,14 +4,26 @@ Convention: per person `pose` (N, 72) and `trans` in the camera frame, where `tr
 and `trans_world` in a world with y up, where `trans_world` is the point midway between the hips, *not* `transl`.
 `frame_ids` are the video's frames. Assumed focal length: the image's diagonal; principal point in the middle; so the
 image size must be known. There is no camera: it follows from the two bodies. `verts` is not read.
+
+Written: the camera-frame position is for the result's own lens (kept in an entry beside); WHAM's programs assume a
+focal length of the image's diagonal. `verts` are left out: they follow from the parameters.
 """
 
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from diffopt.body.model import BodyModel
+from diffopt.files.atomic import partial_file
 from diffopt.formats.own import own_notes
+from diffopt.formats.parameters import parameters_of
 from diffopt.formats.parts import Body, Contents, Detections, Person, matrices, one_shape
+from diffopt.formats.place import HIPS
+from diffopt.motion.motion import Motion
+from diffopt.result.result import Result
 
 BODY_KEYS = {"pose", "trans", "pose_world", "trans_world", "betas", "frame_ids"}
 TRACK_KEYS = {"keypoints", "frame_id", "bbox"}
@@ -55,3 +67,28 @@ def parse(content: Any) -> Contents:
             )
         )
     return Contents(people=tuple(people), fps=own.fps, image_size_px=own.image_size_px)
+
+
+def write(path: Path, result: Result, body: BodyModel) -> Path:
+    """Write the motion; a file that is there is replaced once the new one is complete."""
+    motion = parameters_of(result, body)
+    posed = Motion.from_axis_angle(
+        *(torch.as_tensor(values).float() for values in (result.body_pose, result.global_orient, result.transl))
+    )
+    with torch.no_grad():
+        landmarks = body.landmarks(
+            posed.body_pose, posed.global_orient, posed.transl, torch.as_tensor(result.betas).float()
+        )
+    body_pose = motion.body_pose.reshape(result.num_frames, -1)
+    person = {
+        "pose": np.concatenate([motion.orient_c, body_pose], axis=1).astype(np.float32),
+        "trans": motion.transl_c("smpl").astype(np.float32),
+        "pose_world": np.concatenate([motion.orient_w, body_pose], axis=1).astype(np.float32),
+        "trans_world": landmarks[:, HIPS].mean(dim=1).numpy(),
+        "betas": np.tile(motion.smpl_betas.astype(np.float32), (result.num_frames, 1)),
+        "frame_ids": np.arange(result.num_frames),
+        **motion.own,
+    }
+    with partial_file(path) as partial:
+        partial.write_bytes(pickle.dumps({0: person}, protocol=4))
+    return path

@@ -6,15 +6,7 @@ from pathlib import Path
 
 from diffopt.body.model import BodyModel, load_body
 from diffopt.errors import DiffoptError
-from diffopt.formats.amass import write_amass
-from diffopt.formats.bvh import write_bvh
-from diffopt.formats.glb import write_glb
-from diffopt.formats.gvhmr_writer import write_gvhmr
-from diffopt.formats.plain_json import write_json
-from diffopt.formats.slahmr_writer import write_slahmr
-from diffopt.formats.tram_writer import write_tram
-from diffopt.formats.tum import write_tum
-from diffopt.formats.wham_writer import write_wham
+from diffopt.formats import amass, bvh, glb, gvhmr, plain_json, slahmr, slam, tram, wham
 from diffopt.result.result import Result
 
 __all__ = ["EXPORTERS", "Exporter", "export"]
@@ -29,15 +21,15 @@ class Exporter:
 
 
 EXPORTERS: dict[str, Exporter] = {
-    "amass": Exporter(write_amass, ".npz"),
-    "bvh": Exporter(write_bvh, ".bvh"),
-    "glb": Exporter(write_glb, ".glb"),
-    "gvhmr": Exporter(write_gvhmr, ".pt"),
-    "json": Exporter(write_json, ".json"),
-    "slahmr": Exporter(write_slahmr, ""),
-    "tram": Exporter(write_tram, ""),
-    "tum": Exporter(write_tum, ".txt"),
-    "wham": Exporter(write_wham, ".pkl"),
+    "amass": Exporter(amass.write, ".npz"),
+    "bvh": Exporter(bvh.write, ".bvh"),
+    "glb": Exporter(glb.write, ".glb"),
+    "gvhmr": Exporter(gvhmr.write, ".pt"),
+    "json": Exporter(plain_json.write, ".json"),
+    "slahmr": Exporter(slahmr.write, ""),
+    "tram": Exporter(tram.write, ""),
+    "tum": Exporter(slam.write, ".txt"),
+    "wham": Exporter(wham.write, ".pkl"),
 }
 
 

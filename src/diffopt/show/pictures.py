@@ -4,7 +4,7 @@ from pathlib import Path
 
 from diffopt.body.model import BodyModel, load_body
 from diffopt.errors import DiffoptError
-from diffopt.formats.glb import write_glb
+from diffopt.formats import glb
 from diffopt.frontend.video import open_video
 from diffopt.observation.observation import Observation
 from diffopt.result.result import Result
@@ -53,7 +53,7 @@ def show(
     written = [
         write_top_view(result_folder / "top_view.png", scene),
         write_curves(result_folder / "curves.png", scene),
-        write_glb(result_folder / "motion.glb", result, scene.body),
+        glb.write(result_folder / "motion.glb", result, scene.body),
     ]
     film, sheet = result_folder / "overlay.mp4", result_folder / "overlay.png"
     return written + write_overlay(film, sheet, scene, pictures)

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from diffopt.body.skeleton import JOINT_NAMES
-from diffopt.formats.bvh import write_bvh
+from diffopt.formats import bvh
 
 AXES = {"X": 0, "Y": 1, "Z": 2}
 
@@ -51,7 +51,7 @@ def read_bvh(text: str) -> tuple[dict[str, np.ndarray], float]:
 
 
 def test_forward_kinematics_of_the_file_gives_the_joints(tmp_path, wild, body):
-    path = write_bvh(tmp_path / "motion.bvh", wild, body)
+    path = bvh.write(tmp_path / "motion.bvh", wild, body)
     positions, frame_time = read_bvh(path.read_text())
     assert sorted(positions) == sorted(JOINT_NAMES)
     found = np.stack([positions[name] for name in JOINT_NAMES], axis=1) / 100
@@ -67,7 +67,7 @@ def test_angles_never_jump_by_a_whole_turn(tmp_path, wild, body):
     values = {name: getattr(wild, name) for name in wild.__dataclass_fields__}
     for name in ("body_pose", "transl", "joints", "rotation_w2c", "translation_w2c", "focal_px", "center_px"):
         values[name] = np.repeat(values[name][:1], 60, axis=0)
-    path = write_bvh(tmp_path / "motion.bvh", type(wild)(**values | {"global_orient": spin}), body)
+    path = bvh.write(tmp_path / "motion.bvh", type(wild)(**values | {"global_orient": spin}), body)
     rows = [line.split() for line in path.read_text().split("Frame Time")[1].splitlines()[1:]]
     numbers = np.array(rows, dtype=float)
     assert np.abs(np.diff(numbers, axis=0)).max() < 30

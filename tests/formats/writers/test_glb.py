@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from diffopt.body.skeleton import JOINT_NAMES
-from diffopt.formats.glb import write_glb
+from diffopt.formats import glb
 
 DTYPES = {5121: np.uint8, 5125: np.uint32, 5126: np.float32}
 WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}
@@ -57,7 +57,7 @@ def world_matrices(gltf: pygltflib.GLTF2, frame: int) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory, wild, body) -> pygltflib.GLTF2:
     path = tmp_path_factory.mktemp("glb") / "motion.glb"
-    write_glb(path, wild, body)
+    glb.write(path, wild, body)
     assert [file.name for file in path.parent.iterdir()] == ["motion.glb"]
     return pygltflib.GLTF2().load(str(path))
 
@@ -121,7 +121,7 @@ def test_a_body_with_more_than_four_joints_per_vertex_is_refused(tmp_path, wild,
     body.lbs_weights[7] = 1 / 24
     try:
         with pytest.raises(ValueError, match="Vertex 7"):
-            write_glb(tmp_path / "motion.glb", wild, body)
+            glb.write(tmp_path / "motion.glb", wild, body)
     finally:
         body.lbs_weights.copy_(weights)
     assert not list(tmp_path.iterdir())
