@@ -33,7 +33,8 @@ from diffopt.files.atomic import partial_file
 from diffopt.fitting.run import Fitted, fit_sequence, prior_for
 from diffopt.geometry.cameras import Cameras
 from diffopt.initialisation.known_height import stature, with_known_height
-from diffopt.mocap.clips import MotionClip, read_motions
+from diffopt.mocap.clip import MotionClip
+from diffopt.mocap.reading import read_motions
 from diffopt.observation.observation import Observation
 from diffopt.simulation.front_end_errors import DETECTORS
 from diffopt.simulation.performance import chain, perform

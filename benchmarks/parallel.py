@@ -25,7 +25,7 @@ from diffopt.body.model import load_body
 from diffopt.commands.evaluate import evaluate
 from diffopt.config import load_config, load_evaluation
 from diffopt.evaluation.parallel import read_record
-from diffopt.mocap.clips import read_motions
+from diffopt.mocap.reading import read_motions
 from diffopt.simulation.performance import perform
 from diffopt.simulation.synthetic import simulate_observation
 

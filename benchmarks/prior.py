@@ -21,13 +21,15 @@ from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.geometry.alignment import heading_rotation
-from diffopt.mocap.clips import AVERAGE_OFFSETS, MotionClip, pose, read_motions
+from diffopt.mocap.clip import AVERAGE_OFFSETS, MotionClip, pose
+from diffopt.mocap.reading import read_motions
+from diffopt.mocap.retargeting import Windows
 from diffopt.motion.foot_contact import TOES, hold_still, kinematic_velocity, lock_feet, planted_foot, stance_toe
 from diffopt.prior import features as smpl_features
 from diffopt.prior.draw import draw, motion_from_features
 from diffopt.prior.motion_prior import MotionPrior, load_prior
 from diffopt.prior.sampling import sample_ddim
-from diffopt.training.augment import Windows, gather
+from diffopt.training.augment import gather
 from diffopt.training.corruption import correlated_noise
 
 FPS, FRAMES = 20.0, 65

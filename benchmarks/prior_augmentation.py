@@ -15,7 +15,7 @@ import torch
 from diffopt.body.model import load_body
 from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.config import load_prior_training
-from diffopt.mocap.clips import read_motions, split
+from diffopt.mocap.reading import read_motions, split
 from diffopt.prior.motion_prior import MotionPrior, load_prior
 from diffopt.training.motion_prior import VALIDATION_SEED, PriorFit, PriorTraining, path_error, train
 from diffopt.training.windows import MotionWindows

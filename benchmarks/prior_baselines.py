@@ -7,11 +7,11 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from diffopt.geometry.alignment import heading_rotation
-from diffopt.mocap.clips import AVERAGE_OFFSETS, MotionClip
+from diffopt.mocap.clip import AVERAGE_OFFSETS, MotionClip
+from diffopt.mocap.retargeting import Windows
 from diffopt.motion.foot_contact import TOES
 from diffopt.prior import features as smpl_features
 from diffopt.prior.features import SLICES, features_from_motion
-from diffopt.training.augment import Windows
 from diffopt.training.windows import MotionWindows, WindowKinds, WindowRecipe
 
 FPS = 20.0

@@ -3,7 +3,7 @@
 import roma
 import torch
 
-from diffopt.mocap.clips import AVERAGE_OFFSETS, pose
+from diffopt.mocap.clip import AVERAGE_OFFSETS, pose
 
 FPS = 20.0
 

@@ -25,7 +25,7 @@ from diffopt.body.model import load_body
 from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.evaluation.clip import given_world
 from diffopt.formats.reading import read
-from diffopt.mocap.clips import read_motions
+from diffopt.mocap.reading import read_motions
 from diffopt.simulation.front_end_errors import DETECTORS
 from diffopt.simulation.synthetic import simulate_observation
 from diffopt.simulation.walk import synthetic_walk

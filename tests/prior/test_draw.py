@@ -4,7 +4,7 @@ import torch
 
 from diffopt.body.skeleton import PARENTS
 from diffopt.geometry.alignment import heading_rotation
-from diffopt.mocap.clips import AVERAGE_OFFSETS, pose
+from diffopt.mocap.clip import AVERAGE_OFFSETS, pose
 from diffopt.motion.foot_contact import TOES
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.draw import draw, motion_from_features, motion_from_joints, settled, walked

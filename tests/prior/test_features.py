@@ -5,7 +5,7 @@ import roma
 import torch
 
 from diffopt.geometry.alignment import heading_rotation
-from diffopt.mocap.clips import AVERAGE_OFFSETS, pose
+from diffopt.mocap.clip import AVERAGE_OFFSETS, pose
 from diffopt.prior import features as smpl_features
 from diffopt.prior.features import SLICES, features_from_motion
 from tests.random_motion import random_motion

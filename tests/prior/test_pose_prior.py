@@ -9,7 +9,7 @@ import torch
 
 from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.errors import DiffoptError
-from diffopt.mocap.clips import AVERAGE_OFFSETS, MotionClip
+from diffopt.mocap.clip import AVERAGE_OFFSETS, MotionClip
 from diffopt.prior.pose_prior import PosePrior, load_pose_prior
 from diffopt.training import pose_prior as pose_prior_training
 from diffopt.training.pose_prior import PosePriorTraining, pose_prior_objective, train, train_pose_prior

@@ -7,7 +7,7 @@ import torch
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import load_body
 from diffopt.body.skeleton import BODY_JOINTS
-from diffopt.mocap.clips import MotionClip
+from diffopt.mocap.clip import MotionClip
 from diffopt.simulation.performance import chain, perform
 from diffopt.simulation.walk import synthetic_walk
 

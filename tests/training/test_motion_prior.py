@@ -5,7 +5,8 @@ import pytest
 import roma
 import torch
 
-from diffopt.mocap.clips import AVERAGE_OFFSETS, read_motions, split
+from diffopt.mocap.clip import AVERAGE_OFFSETS
+from diffopt.mocap.reading import read_motions, split
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.features import ARTICULATION, FEATURE_SIZE
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription, load_prior

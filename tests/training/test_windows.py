@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from diffopt.mocap.clips import AVERAGE_OFFSETS, MotionClip
+from diffopt.mocap.clip import AVERAGE_OFFSETS, MotionClip
 from diffopt.prior import features as smpl_features
 from diffopt.training.windows import MotionWindows, WindowKinds, WindowRecipe, normalisation
 from tests.random_motion import random_motion

@@ -10,7 +10,7 @@ from diffopt.config import load_config
 from diffopt.errors import DiffoptError
 from diffopt.formats.reading import read, read_all
 from diffopt.formats.writing import EXPORTERS, export
-from diffopt.mocap.clips import read_motions
+from diffopt.mocap.reading import read_motions
 from diffopt.result.result import Result
 from diffopt.simulation.front_end_errors import DETECTORS
 from diffopt.simulation.performance import perform

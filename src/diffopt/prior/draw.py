@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS, JOINT_INDEX, PARENTS
 from diffopt.geometry.alignment import heading_rotation, nearest_rotation
-from diffopt.mocap.clips import pose
+from diffopt.mocap.clip import pose
 from diffopt.motion.foot_contact import lock_feet, planted_foot
 from diffopt.prior.features import (
     SLICES,

@@ -11,8 +11,8 @@ from torch import Tensor
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel
 from diffopt.body.skeleton import BODY_JOINTS
-from diffopt.mocap.clips import MotionClip
-from diffopt.training.augment import LEGS, Windows, approach_skeleton
+from diffopt.mocap.clip import MotionClip
+from diffopt.mocap.retargeting import LEGS, Windows, approach_skeleton
 
 _FLOOR_QUANTILE = 0.05
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS, JOINT_INDEX
-from diffopt.training.augment import LIMBS, Windows
+from diffopt.mocap.retargeting import LIMBS, Windows
 
 HEIGHT_M = 0.03
 """Constant error of the root's height in a window of mean noise, metres."""

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from diffopt.body.model import load_body
 from diffopt.body.skeleton import BODY_JOINTS
-from diffopt.mocap.clips import read_motions, split
+from diffopt.mocap.reading import read_motions, split
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.features import ARTICULATION, ROOT, SLICES, root_velocity
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription

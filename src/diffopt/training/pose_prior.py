@@ -13,9 +13,10 @@ from rich.progress import track
 from torch import Tensor
 
 from diffopt.errors import DiffoptError
-from diffopt.mocap.clips import MotionClip, read_motions, split
+from diffopt.mocap.clip import MotionClip
+from diffopt.mocap.reading import read_motions, split
+from diffopt.mocap.retargeting import MIRROR
 from diffopt.prior.pose_prior import PosePrior
-from diffopt.training.augment import MIRROR
 
 
 @dataclass

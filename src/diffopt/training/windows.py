@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from diffopt.errors import DiffoptError
-from diffopt.mocap.clips import MotionClip
+from diffopt.mocap.clip import MotionClip
 from diffopt.prior.features import FEATURE_SIZE, SLICES, features_from_motion
 from diffopt.training.augment import Augmentation, augment, gather
 from diffopt.training.corruption import PoseNoise, corrupt

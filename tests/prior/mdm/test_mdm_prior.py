@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from diffopt.errors import DiffoptError
 from diffopt.losses.guidance import Guidance, clean_target, guidance_loss
-from diffopt.mocap.clips import AVERAGE_OFFSETS, pose
+from diffopt.mocap.clip import AVERAGE_OFFSETS, pose
 from diffopt.prior.draw import draw
 from diffopt.prior.mdm.humanml3d import Normalization, features_from_joints, joints_from_features
 from diffopt.prior.mdm.mdm_prior import MdmPrior

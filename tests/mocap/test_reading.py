@@ -5,7 +5,10 @@ import pytest
 import roma
 import torch
 
-from diffopt.mocap.clips import AVERAGE_OFFSETS, floor_height, kind_of, pose, read_amass, read_motions, read_pack
+from diffopt.mocap.amass import read_amass
+from diffopt.mocap.clip import AVERAGE_OFFSETS, floor_height, kind_of, pose
+from diffopt.mocap.pack import read_pack
+from diffopt.mocap.reading import read_motions
 
 
 def write_pack(path, lengths=(40, 25), subjects=("a", "b")):

@@ -10,7 +10,9 @@ from diffopt.body.model import load_body
 from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.errors import DiffoptError
 from diffopt.formats import bvh
-from diffopt.mocap.clips import AVERAGE_OFFSETS, read_bvh, read_motions
+from diffopt.mocap.bvh import read_bvh
+from diffopt.mocap.clip import AVERAGE_OFFSETS
+from diffopt.mocap.reading import read_motions
 from diffopt.motion.motion import Motion
 from diffopt.result.result import Result
 
