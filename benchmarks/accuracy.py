@@ -27,12 +27,13 @@ from accuracy_rows import compose
 from accuracy_table import Records, write_tables
 
 from diffopt.body.model import load_body
+from diffopt.body.stature import stature
 from diffopt.config import Config, load_config, to_yaml
 from diffopt.evaluation.truth import TruthScore
 from diffopt.files.atomic import partial_file
 from diffopt.fitting.run import Fitted, fit_sequence, prior_for
 from diffopt.geometry.cameras import Cameras
-from diffopt.initialisation.known_height import stature, with_known_height
+from diffopt.initialisation.known_height import with_known_height
 from diffopt.mocap.clip import MotionClip
 from diffopt.mocap.reading import read_motions
 from diffopt.observation.observation import Observation

@@ -7,7 +7,8 @@ import torch
 
 from diffopt.body.model import load_body
 from diffopt.body.skeleton import JOINT_INDEX
-from diffopt.initialisation.known_height import stature, with_known_height
+from diffopt.body.stature import stature
+from diffopt.initialisation.known_height import with_known_height
 from diffopt.simulation.synthetic import simulate_observation
 from diffopt.simulation.walk import synthetic_walk
 

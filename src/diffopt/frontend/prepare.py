@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel, load_body
+from diffopt.body.stature import resize
 from diffopt.frontend.blazepose import BlazePose
 from diffopt.frontend.cache import cached
 from diffopt.frontend.camera import CameraPath, solve_camera
@@ -25,7 +26,6 @@ from diffopt.frontend.options import FrontendOptions
 from diffopt.frontend.tracks import Tracks, track_scene
 from diffopt.frontend.video import Video, content_hash, open_video
 from diffopt.initialisation.gravity import up_from_bodies
-from diffopt.initialisation.known_height import resize
 from diffopt.motion.motion import Motion
 from diffopt.observation.observation import Observation
 

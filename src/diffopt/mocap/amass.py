@@ -12,6 +12,8 @@ from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.errors import DiffoptError
 from diffopt.mocap.clip import AVERAGE_OFFSETS, MotionClip, floor_height, kind_of, pose
 
+Z_UP_TO_Y_UP = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+
 
 def read_amass(path: str | Path, offsets: Float[Tensor, "J 3"] | None = None) -> MotionClip:
     """One AMASS take (SMPL-H or SMPL-X layout: `poses` (T, 3J) axis-angle, `trans` (T, 3), z up).
@@ -31,10 +33,9 @@ def read_amass(path: str | Path, offsets: Float[Tensor, "J 3"] | None = None) ->
         poses, trans, fps = take["poses"], take["trans"], float(take[rates[0]])
     skeleton = AVERAGE_OFFSETS if offsets is None else offsets[:BODY_JOINTS].float()
     rotations = roma.rotvec_to_rotmat(torch.from_numpy(poses[:, : 3 * BODY_JOINTS]).float().reshape(-1, BODY_JOINTS, 3))
-    z_up_to_y_up = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
-    rotations[:, 0] = z_up_to_y_up @ rotations[:, 0]
+    rotations[:, 0] = Z_UP_TO_Y_UP @ rotations[:, 0]
     # smplx's trans is added to the rest pelvis, which the root's rotation does not move.
-    root = (skeleton[0] + torch.from_numpy(trans).float()) @ z_up_to_y_up.T
+    root = (skeleton[0] + torch.from_numpy(trans).float()) @ Z_UP_TO_Y_UP.T
     bones = torch.cat((torch.zeros(1, 3), skeleton[1:]))
     root[:, 1] -= floor_height(pose(rotations, root, bones))
     return MotionClip(path.stem, path.parent.name, kind_of(root, fps), fps, rotations, root, bones)

@@ -16,8 +16,8 @@ from numpy.random import Generator
 from torch import Tensor
 
 from diffopt.body.model import BodyModel
+from diffopt.body.stature import stature
 from diffopt.geometry.cameras import to_camera
-from diffopt.initialisation.known_height import stature
 from diffopt.motion.motion import Motion
 from diffopt.simulation.virtual_camera import FilmedCameras, correlated_noise
 
