@@ -111,7 +111,7 @@ def _fit(options: argparse.Namespace) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from diffopt.commands.fit import prepare_to_file
+    from diffopt.commands.prepare import prepare_to_file
     from diffopt.config import load_config
 
     prepare_to_file(load_config(options.config, options.overrides), console)
@@ -124,11 +124,10 @@ def _config(options: argparse.Namespace) -> None:
 
 
 def _train_prior(options: argparse.Namespace) -> None:
+    from diffopt.commands.train_prior import train_prior
     from diffopt.config import load_prior_training
-    from diffopt.training.motion_prior import train
 
-    weights = train(load_prior_training(options.config, options.overrides))
-    console.print(f"Trained prior: {weights}. Use it with `prior.path={weights}`.")
+    train_prior(load_prior_training(options.config, options.overrides), console)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -139,12 +138,10 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _train_pose_prior(options: argparse.Namespace) -> None:
+    from diffopt.commands.train_pose_prior import train_pose_prior
     from diffopt.config import load_pose_prior_training
-    from diffopt.training.pose_prior import train
 
-    weights, error_deg = train(load_pose_prior_training(options.config, options.overrides))
-    console.print(f"Trained pose prior: {weights}. Poses of the validation subjects come back to {error_deg:.1f} deg.")
-    console.print(f"Use it with `fit.pose_prior={weights}` where a stage weighs pose_prior.", soft_wrap=True)
+    train_pose_prior(load_pose_prior_training(options.config, options.overrides), console)
 
 
 def _sweep(options: argparse.Namespace) -> None:
@@ -163,7 +160,7 @@ def _sample(options: argparse.Namespace) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from diffopt.commands.exchange import convert
+    from diffopt.commands.convert import convert
     from diffopt.formats.reading import told
     from diffopt.observation.observation import Observation
 
@@ -175,13 +172,13 @@ def _convert(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from diffopt.commands.exchange import export_result
+    from diffopt.commands.export import export_result
 
     console.print(f"  {export_result(options.result, options.format, options.out)}", soft_wrap=True)
 
 
 def _simulate(options: argparse.Namespace) -> None:
-    from diffopt.commands.exchange import simulate
+    from diffopt.commands.simulate import simulate
 
     written = simulate(
         options.motion,
@@ -197,7 +194,7 @@ def _simulate(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from diffopt.commands.fit import show_again
+    from diffopt.commands.show import show_again
 
     for path in show_again(options.result, options.video):
         console.print(f"  {path}")

@@ -15,20 +15,19 @@ from rich.console import Console
 from rich.markup import escape
 
 from diffopt.body.model import BodyModel, load_body
-from diffopt.commands.exchange import body_of
-from diffopt.config import Config, load_config, to_yaml
+from diffopt.config import Config, to_yaml
 from diffopt.errors import DiffoptError
 from diffopt.evaluation.truth import TruthScore
 from diffopt.fitting.report import to_result
 from diffopt.fitting.run import Fitted, fit_sequence, prior_for
 from diffopt.formats.reading import read, told
 from diffopt.frontend.prepare import prepare
+from diffopt.frontend.video import is_video
 from diffopt.initialisation.known_height import with_known_height
 from diffopt.observation.observation import Observation
 from diffopt.result.result import Result, refuse_to_destroy
 from diffopt.show.pictures import show
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".gif")
 HEADLINES = ("g_mpjpe_mm", "w_mpjpe_100_mm", "rte_percent", "pa_mpjpe_mm", "foot_sliding_mm", "ate_mm")
 """Metrics that the summary prints, before and after."""
 
@@ -86,50 +85,11 @@ def fit(
     _keep_logs(work, folder)
     pictures: list[Path] = []
     if config.pictures:
-        video = Path(config.source) if _is_video(config.source) else None
+        video = Path(config.source) if is_video(config.source) else None
         start = config.frontend.start_frame
         pictures = _timed(seconds, "pictures", lambda: show(folder, video, observation, body, start))
     _summary(console, result, folder, pictures, seconds)
     return folder
-
-
-def show_again(folder: Path, video: Path | None) -> list[Path]:
-    """`diffopt show`: draw the pictures of a result folder anew.
-
-    Args:
-        folder: what a fit left behind.
-        video: where the video is now; None looks where it was.
-    """
-    result = Result.load(folder)
-    config = load_config(folder / "config.yaml")
-    if video is None and _is_video(config.source) and Path(config.source).is_file():
-        video = Path(config.source)
-    return show(folder, video, None, body_of(result, folder), config.frontend.start_frame)
-
-
-def prepare_to_file(config: Config, console: Console) -> Path:
-    """`diffopt prepare`: from a video to an observation file."""
-    if not config.source:
-        raise DiffoptError("Nothing to prepare: give a video, e.g. `source=video.mp4`.")
-    path = Path(config.out or f"out/{Path(config.source).stem}.npz")
-    if path.suffix != ".npz":
-        raise DiffoptError(f"out={path}: an observation is one .npz file; end the name in .npz.")
-    if path.exists() and not config.overwrite:
-        raise DiffoptError(f"{path}: exists already. Choose another `out=` or set `overwrite=true`.")
-    if not _is_video(config.source):
-        raise DiffoptError(f"source='{config.source}': expected a video ({', '.join(VIDEO_SUFFIXES)}).")
-    body = load_body(config.body.model)
-    observation = prepare(
-        Path(config.source), config.frontend, path.parent / f".{path.stem}.work", body, config.body.height_m
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    observation.save(path)
-    console.print(f"Observation: {path}. Fit it with `diffopt fit source={path}`.")
-    return path
-
-
-def _is_video(source: str) -> bool:
-    return Path(source).suffix.lower() in VIDEO_SUFFIXES
 
 
 def _result_folder(config: Config) -> Path:
@@ -144,7 +104,7 @@ def _observe(config: Config, body: BodyModel, work: Path) -> Observation:
         raise DiffoptError(
             f"{source}: no such file. `source=` takes a video, an observation (.npz) or another tool's result file."
         )
-    if _is_video(config.source):
+    if is_video(config.source):
         return prepare(source, config.frontend, work / "frontend", body, config.body.height_m)
     observation = read(source, body=body)
     if config.body.height_m is not None:

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int, UInt8
 
 from diffopt.errors import DiffoptError
 
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".gif")
 _UNREADABLE = "expected a video that FFmpeg can decode (e.g. MP4 with H.264 or H.265); convert it or check the path."
 
 
@@ -151,3 +152,8 @@ def _upright(picture: av.VideoFrame) -> UInt8[np.ndarray, "H W 3"]:
     pixels = picture.to_ndarray(format="rgb24")
     # FFmpeg's rotation is counter-clockwise, as is numpy's.
     return np.ascontiguousarray(np.rot90(pixels, round(picture.rotation / 90) % 4))
+
+
+def is_video(source: str) -> bool:
+    """Whether a file's name ends as a video's does."""
+    return Path(source).suffix.lower() in VIDEO_SUFFIXES
