@@ -18,13 +18,14 @@ import roma
 import torch
 from rich.progress import Progress
 
-from diffopt.body.keypoints import KEYPOINT_SETS, keypoint_regressor
+from diffopt.body.keypoints import keypoint_regressor
 from diffopt.body.model import load_body
 from diffopt.config import load_config
 from diffopt.fitting.run import fit_sequence
 from diffopt.frontend.cleaning import CleanTrack
 from diffopt.frontend.inverse_kinematics import BodyOptions, fit_body
 from diffopt.motion.motion import Motion
+from diffopt.observation.keypoint_sets import KEYPOINT_SETS
 from diffopt.observation.observation import Observation
 from diffopt.prior.motion_prior import load_prior
 

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from diffopt.body.keypoints import KEYPOINT_SETS, LANDMARK_NAMES, keypoint_regressor
+from diffopt.body.keypoints import LANDMARK_NAMES, keypoint_regressor
 from diffopt.body.model import load_body
+from diffopt.observation.keypoint_sets import KEYPOINT_SETS
 
 SIZES = {"coco17": 17, "coco23": 23, "openpose25": 25, "blazepose33": 33, "smpl24": 24}
 

@@ -360,7 +360,7 @@ def easy_json(tmp_path, scene):
     coco25 = "nose left_eye right_eye left_ear right_ear neck left_shoulder right_shoulder left_elbow right_elbow "
     coco25 += "left_wrist right_wrist left_hip right_hip hip left_knee right_knee left_ankle right_ankle left_big_toe "
     names = (coco25 + "left_small_toe left_heel right_big_toe right_small_toe right_heel").split()
-    from diffopt.body.keypoints import SURFACE_NAMES
+    from diffopt.observation.keypoint_sets import SURFACE_NAMES
 
     points = np.zeros((FRAMES, 25, 3))
     for row, name in enumerate(names):

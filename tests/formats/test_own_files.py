@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from diffopt.body.keypoints import KEYPOINT_SETS
 from diffopt.observation import observation
+from diffopt.observation.keypoint_sets import KEYPOINT_SETS
 from diffopt.observation.schema import Field
 from diffopt.result.result import CAMERAS_FIELDS, CAMERAS_SCHEMA, MOTION_FIELDS, MOTION_SCHEMA
 

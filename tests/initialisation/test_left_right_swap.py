@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from diffopt.body.keypoints import KEYPOINT_SETS, mirrored_rows
+from diffopt.body.keypoints import mirrored_rows
 from diffopt.body.model import load_body
 from diffopt.initialisation.left_right_swap import with_sides_mended
 from diffopt.initialisation.recipe import observed_bodies
+from diffopt.observation.keypoint_sets import KEYPOINT_SETS
 from diffopt.simulation.front_end_errors import DETECTORS
 from diffopt.simulation.synthetic import simulate_observation, synthetic_walk
 

@@ -6,12 +6,13 @@ import pytest
 import roma
 import torch
 
-from diffopt.body.keypoints import KEYPOINT_SETS, keypoint_regressor
+from diffopt.body.keypoints import keypoint_regressor
 from diffopt.body.model import load_body
 from diffopt.errors import DiffoptError
 from diffopt.evaluation.metrics import mpjpe_cam_mm, pa_mpjpe_mm
 from diffopt.geometry.cameras import camera_centers, project, to_camera
 from diffopt.motion.motion import Motion
+from diffopt.observation.keypoint_sets import KEYPOINT_SETS
 from diffopt.simulation.detected_keypoints import _part
 from diffopt.simulation.front_end_errors import DETECTORS, FrontEndErrors
 from diffopt.simulation.synthetic import simulate_observation, synthetic_walk

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from diffopt.body.keypoints import SURFACE_NAMES
 from diffopt.body.skeleton import JOINT_INDEX
+from diffopt.observation.keypoint_sets import SURFACE_NAMES
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from importlib.resources import as_file, files
 import numpy as np
 
 from diffopt.body.arrays import BodyArrays
-from diffopt.body.keypoints import SURFACE_NAMES
+from diffopt.observation.keypoint_sets import SURFACE_NAMES
 
 
 def _dense(indices: np.ndarray, values: np.ndarray, width: int) -> np.ndarray:

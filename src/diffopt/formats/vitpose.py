@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from diffopt.body.keypoints import COCO17, SURFACE_NAMES
 from diffopt.errors import DiffoptError
 from diffopt.formats.parts import Contents, Detections
+from diffopt.observation.keypoint_sets import COCO17, SURFACE_NAMES
 
 
 def matches(content: Any) -> bool:

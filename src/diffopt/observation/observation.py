@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from diffopt.body.keypoints import KEYPOINT_SETS
 from diffopt.errors import DiffoptError
+from diffopt.observation.keypoint_sets import KEYPOINT_SETS
 from diffopt.observation.schema import Field, check_fields, read_npz, write_npz
 
 SCHEMA = "diffopt/observation/1"
@@ -65,7 +65,7 @@ class Observation:
     image_size_px: ndarray
     """Width, height."""
     keypoint_set: str
-    """A key of `body.keypoints.KEYPOINT_SETS`."""
+    """A key of `keypoint_sets.KEYPOINT_SETS`."""
     keypoints_px: ndarray
     """Detections, pixels; NaN only where `confidence` is 0."""
     confidence: ndarray

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from diffopt.body.keypoints import KEYPOINT_SETS
+from diffopt.observation.keypoint_sets import KEYPOINT_SETS
 from diffopt.show.palette import INK, LEFT, RIGHT, rgb_bytes
 from diffopt.show.raster import Image
 

@@ -6,8 +6,9 @@ from jaxtyping import Bool, Float
 from numpy.random import Generator
 from torch import Tensor
 
-from diffopt.body.keypoints import KEYPOINT_SETS, mirrored_rows
+from diffopt.body.keypoints import mirrored_rows
 from diffopt.geometry.cameras import to_camera, to_pixels
+from diffopt.observation.keypoint_sets import KEYPOINT_SETS
 from diffopt.simulation.front_end_errors import FrontEndErrors, spans_of_events
 from diffopt.simulation.virtual_camera import FilmedCameras, correlated_noise
 
