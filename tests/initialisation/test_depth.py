@@ -35,7 +35,9 @@ def _farther(observation: Observation, body, factor: float | np.ndarray) -> Obse
 
 def _placed(observation: Observation, body) -> Motion:
     focal, center = torch.as_tensor(observation.focal_px), torch.as_tensor(observation.center_px)
-    return at_seen_distance(sequence_batch(observation, 0.3), focal, center, body, observed_bodies(observation))
+    seen = sequence_batch(observation, 0.3)
+    keypoints = (seen.keypoints_px, seen.confidence, seen.regressor)
+    return at_seen_distance(observed_bodies(observation), body, seen.betas, *keypoints, focal, center)
 
 
 @pytest.mark.parametrize("factor", [0.85, 1.0, 1.3])

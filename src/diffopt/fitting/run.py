@@ -137,7 +137,17 @@ def fit_sequence(
 
     state, bodies = find_start(observed), observed
     if options.path != "composed":
-        bodies = at_seen_distance(data.batch, state.cameras.focal_px, state.cameras.center_px, body, observed)
+        seen = data.batch
+        bodies = at_seen_distance(
+            observed,
+            body,
+            seen.betas,
+            seen.keypoints_px,
+            seen.confidence,
+            seen.regressor,
+            state.cameras.focal_px,
+            state.cameras.center_px,
+        )
     fit = SequenceFit(
         lambda bodies_c: find_start(bodies_c.to("cpu")),
         bodies,

@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffopt.body.model import BodyModel
-from diffopt.fitting.batch import SequenceBatch
 from diffopt.geometry.cameras import to_pixels
 from diffopt.geometry.translation import solve_translation
 from diffopt.motion.motion import Motion
@@ -25,34 +24,39 @@ MOST = 10.0
 
 
 def at_seen_distance(
-    batch: SequenceBatch,
+    bodies_c: Motion,
+    body: BodyModel,
+    betas: Float[Tensor, "10"],
+    keypoints_px: Float[Tensor, "T K 2"],
+    confidence: Float[Tensor, "T K"],
+    regressor: Float[Tensor, "K 47"],
     focal_px: Float[Tensor, "T"],
     center_px: Float[Tensor, "T 2"],
-    body: BodyModel,
-    bodies_c: Motion,
 ) -> Motion:
     """The same bodies, all moved along their rays by the one factor that suits the keypoints of most frames.
 
     One for the clip: a frame's own would take on the errors of its pose, which come and go with every stride.
 
     Args:
-        batch: keypoints, and the betas of the bodies.
-        focal_px, center_px: the camera.
-        body: the body that the betas belong to.
         bodies_c: the initial bodies, in the camera frame of each frame.
+        body: the body that the betas belong to.
+        betas: shape of the bodies.
+        keypoints_px, confidence: what a detector saw; 0 where it was unsure or the body has no such point.
+        regressor: the keypoints as means of the body's landmarks.
+        focal_px, center_px: the camera.
 
     Returns:
         Bodies in the camera frame of each frame.
     """
-    seen = (batch.confidence > 0).sum(dim=1) >= MIN_KEYPOINTS
+    seen = (confidence > 0).sum(dim=1) >= MIN_KEYPOINTS
     if not seen.any():
         return bodies_c
-    landmarks = body.landmarks(bodies_c.body_pose, bodies_c.global_orient, bodies_c.transl, batch.betas)
-    pelvis = bodies_c.transl + body.rest_joints(batch.betas)[0]
+    landmarks = body.landmarks(bodies_c.body_pose, bodies_c.global_orient, bodies_c.transl, betas)
+    pelvis = bodies_c.transl + body.rest_joints(betas)[0]
     place = _place(
-        (batch.regressor @ landmarks - pelvis[:, None])[seen].double(),
-        batch.keypoints_px[seen].double(),
-        batch.confidence[seen].double(),
+        (regressor @ landmarks - pelvis[:, None])[seen].double(),
+        keypoints_px[seen].double(),
+        confidence[seen].double(),
         focal_px[seen].double(),
         center_px[seen].double(),
     )
