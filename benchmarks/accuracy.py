@@ -38,7 +38,7 @@ from diffopt.mocap.clip import MotionClip
 from diffopt.mocap.reading import read_motions
 from diffopt.observation.observation import Observation
 from diffopt.simulation.front_end_errors import DETECTORS
-from diffopt.simulation.performance import chain, perform
+from diffopt.simulation.performance import concatenate, retarget
 from diffopt.simulation.synthetic import simulate_observation
 
 TRAVELS_M = 0.1
@@ -50,7 +50,7 @@ def make_case(plan: dict[str, Any], clips: dict[str, MotionClip], family: str, s
     """What the tools saw of one family's clip, with one seed's camera, performer and errors."""
     entry = plan["families"][family]
     names = entry["clip"] if isinstance(entry["clip"], list) else [entry["clip"]]
-    clip = chain([clips[name] for name in names])
+    clip = concatenate([clips[name] for name in names])
     frames = entry.get("frames", plan["frames"])
     part = slice(entry["start"], entry["start"] + frames)
     clip = replace(clip, rotations=clip.rotations[part], root=clip.root[part])
@@ -60,7 +60,7 @@ def make_case(plan: dict[str, Any], clips: dict[str, MotionClip], family: str, s
     betas = 0.5 * torch.randn(10, generator=torch.Generator().manual_seed(draw))
     observation = simulate_observation(
         body,
-        *perform(clip, body, betas),
+        *retarget(clip, body, betas),
         fps=clip.fps,
         camera=entry["cameras"][seed % len(entry["cameras"])],
         errors=replace(DETECTORS.scaled(plan["levels"][level]), **entry.get("errors", {})),

@@ -26,7 +26,7 @@ from diffopt.commands.evaluate import evaluate
 from diffopt.config import load_config, load_evaluation
 from diffopt.evaluation.parallel import read_record
 from diffopt.mocap.reading import read_motions
-from diffopt.simulation.performance import perform
+from diffopt.simulation.performance import retarget
 from diffopt.simulation.synthetic import simulate_observation
 
 CLIPS = {
@@ -47,7 +47,7 @@ def write_dataset(mocap: Path, folder: Path, sequences: int = len(CLIPS)) -> lis
     for seed, (name, (clip_name, start, camera)) in enumerate(chosen):
         part = slice(start, start + FRAMES)
         clip = replace(clips[clip_name], rotations=clips[clip_name].rotations[part], root=clips[clip_name].root[part])
-        performance = perform(clip, body, torch.zeros(10))
+        performance = retarget(clip, body, torch.zeros(10))
         observation = simulate_observation(
             body, *performance, fps=clip.fps, camera=camera, seed=seed, name=name, keypoint_set="coco17"
         )

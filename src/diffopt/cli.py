@@ -161,12 +161,12 @@ def _sample(options: argparse.Namespace) -> None:
 
 def _convert(options: argparse.Namespace) -> None:
     from diffopt.commands.convert import convert
-    from diffopt.formats.reading import told
+    from diffopt.formats.reading import import_notes
     from diffopt.observation.observation import Observation
 
     written = convert(options.sources, options.out, options.from_format, options.person, options.everyone, options.body)
     for path in written:
-        for line in told(Observation.load(path)):
+        for line in import_notes(Observation.load(path)):
             console.print(f"  {escape(line)}", soft_wrap=True)
         console.print(f"Observation: {path}. Fit it with `diffopt fit source={path}`.", soft_wrap=True)
 

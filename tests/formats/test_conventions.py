@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from diffopt.errors import DiffoptError
 from diffopt.formats import assemble
-from diffopt.formats.camera_sense import check_camera_turn
+from diffopt.formats.camera_checks import check_camera_turn
 from diffopt.formats.reading import read
 from tests.formats import layouts
 from tests.formats.layouts import FOCAL, FRAMES, HEIGHT, SMPL_PELVIS, SMPLX_PELVIS, WIDTH

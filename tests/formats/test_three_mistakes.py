@@ -12,9 +12,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from diffopt.errors import DiffoptError
-from diffopt.formats.camera_sense import check_lens
+from diffopt.formats.camera_checks import check_lens
 from diffopt.formats.parts import constant_lens
-from diffopt.formats.reading import FORMATS, read, told
+from diffopt.formats.reading import FORMATS, import_notes, read
 from tests.formats import layouts
 from tests.formats.layouts import FOCAL, FPS, FRAMES, HEIGHT, SMPL_PELVIS, WIDTH, Scene
 from tests.formats.test_conventions import invert, weak_camera
@@ -257,7 +257,9 @@ def test_the_mistake_is_refused_in_the_words_of_the_table(cell, case, scene, fas
 def test_an_inverted_camera_that_turns_slowly_is_told_of(case, scene, body, tmp_path):
     world = seen_from_first_camera(scene) if case in OF_FIRST_CAMERA else scene
 
-    (doubt,) = (line for line in told(read(case(Files(world, body, tmp_path)))) if line.startswith("camera_turn: "))
+    (doubt,) = (
+        line for line in import_notes(read(case(Files(world, body, tmp_path)))) if line.startswith("camera_turn: ")
+    )
 
     assert "with its inverse by 5: inverted extrinsics, or somebody who walks on an arc" in doubt
 

@@ -7,7 +7,13 @@ from diffopt.geometry.alignment import heading_rotation
 from diffopt.mocap.clip import AVERAGE_OFFSETS, pose
 from diffopt.motion.foot_contact import TOES
 from diffopt.prior.denoiser import DenoiserSize
-from diffopt.prior.draw import draw, motion_from_features, motion_from_joints, settled, walked
+from diffopt.prior.draw import (
+    draw,
+    motion_from_features,
+    motion_from_joints,
+    on_path_of_feet,
+    smoothed_by_linear_estimate,
+)
 from diffopt.prior.features import SLICES, features_from_motion
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription
 from tests.random_motion import random_motion
@@ -58,9 +64,9 @@ def test_a_prior_that_knows_one_motion_draws_it(prior, monkeypatch):
     torch.testing.assert_close(drawn.rotations[1, :, 1:], rotations[:-1, 1:], atol=0.05, rtol=0)
 
 
-def test_motions_are_settled_when_they_are_drawn(prior, monkeypatch):
+def test_motions_are_smoothed_when_they_are_drawn(prior, monkeypatch):
     asked = []
-    monkeypatch.setattr("diffopt.prior.draw.settled", lambda _, drawn: asked.append(drawn) or drawn)
+    monkeypatch.setattr("diffopt.prior.draw.smoothed_by_linear_estimate", lambda _, drawn: asked.append(drawn) or drawn)
     draw(prior, 2, 12, 5, torch.Generator().manual_seed(0), AVERAGE_OFFSETS)
     assert [drawn.shape[:2] for drawn in asked] == [(2, 12)]
 
@@ -73,10 +79,10 @@ def test_what_is_too_fast_for_motion_is_settled(prior):
     slow = waves[:4]
     tremble = torch.tensor([1.0, -1.0]).repeat(8)[:, None] * torch.ones(len(prior.mean))
 
-    left = settled(prior, slow + tremble) - settled(prior, slow)
+    left = smoothed_by_linear_estimate(prior, slow + tremble) - smoothed_by_linear_estimate(prior, slow)
 
     assert left.norm() < 0.1 * tremble.expand_as(slow).norm()
-    assert (settled(prior, slow) - slow).norm() < 0.1 * slow.norm()
+    assert (smoothed_by_linear_estimate(prior, slow) - slow).norm() < 0.1 * slow.norm()
 
 
 def test_feet_of_drawn_poses_stand():
@@ -90,7 +96,7 @@ def test_feet_of_drawn_poses_stand():
 
     steps = [
         pose(motion.rotations, motion.root, AVERAGE_OFFSETS)[0, :, TOES].diff(dim=0)[..., [0, 2]].norm(dim=-1)
-        for motion in (drawn, walked(drawn, features, 20.0, AVERAGE_OFFSETS))
+        for motion in (drawn, on_path_of_feet(drawn, features, 20.0, AVERAGE_OFFSETS))
     ]
 
     assert steps[1].amin(dim=1).median() < 0.3 * steps[0].amin(dim=1).median()

@@ -8,7 +8,7 @@ from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import load_body
 from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.mocap.clip import MotionClip
-from diffopt.simulation.performance import chain, perform
+from diffopt.simulation.performance import concatenate, retarget
 from diffopt.simulation.walk import synthetic_walk
 
 
@@ -28,7 +28,7 @@ def test_a_taller_performer_walks_farther_on_the_same_floor_with_feet_as_still(c
     tall[0] = 2.0
     paths, slides = [], []
     for betas in (small, tall):
-        pose, orient, transl, _ = perform(clip, body, betas)
+        pose, orient, transl, _ = retarget(clip, body, betas)
         motion = (roma.rotvec_to_rotmat(pose), roma.rotvec_to_rotmat(orient), transl, betas)
         feet = body.landmarks(*motion)[:, FOOT_POINTS]
         soles = feet[..., 1] - body.sole_heights(betas)
@@ -41,7 +41,7 @@ def test_a_taller_performer_walks_farther_on_the_same_floor_with_feet_as_still(c
 
 
 def test_a_chain_has_no_seams_and_keeps_its_heading(clip):
-    long = chain([clip, clip, clip])
+    long = concatenate([clip, clip, clip])
     overlap = 12
     assert len(long.root) == 3 * 60 - 2 * overlap
     step = long.root.diff(dim=0).norm(dim=-1)

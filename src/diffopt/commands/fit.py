@@ -20,7 +20,7 @@ from diffopt.errors import DiffoptError
 from diffopt.evaluation.truth import TruthScore
 from diffopt.fitting.report import to_result
 from diffopt.fitting.run import Fitted, fit_sequence, prior_for
-from diffopt.formats.reading import read, told
+from diffopt.formats.reading import import_notes, read
 from diffopt.frontend.prepare import prepare
 from diffopt.frontend.video import is_video
 from diffopt.initialisation.known_height import with_known_height
@@ -61,7 +61,7 @@ def fit(
     body = load_body(config.body.model)
     observation = observed or _timed(seconds, "front end", lambda: _observe(config, body, work))
     _check_body(observation, body)
-    for line in told(observation):
+    for line in import_notes(observation):
         console.print(f"  {escape(line)}", soft_wrap=True)
     prior = prior_for(config.fit, config.prior.path)
     truth = TruthScore(observation, body) if observation.has_truth else None

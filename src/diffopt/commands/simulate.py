@@ -9,7 +9,7 @@ from diffopt.body.model import load_body
 from diffopt.errors import DiffoptError
 from diffopt.mocap.reading import read_motions
 from diffopt.simulation.front_end_errors import DETECTORS
-from diffopt.simulation.performance import perform
+from diffopt.simulation.performance import retarget
 from diffopt.simulation.synthetic import simulate_observation
 
 
@@ -50,7 +50,7 @@ def simulate(
     betas = 0.5 * torch.randn(10, generator=torch.Generator().manual_seed(seed))
     observation = simulate_observation(
         body,
-        *perform(chosen, body, betas),
+        *retarget(chosen, body, betas),
         fps=chosen.fps,
         camera=camera,
         errors=DETECTORS.scaled(errors),

@@ -18,8 +18,8 @@ from diffopt.evaluation.sequences import Sequence, body_of, read_sequence
 from diffopt.evaluation.truth import track
 from diffopt.fitting.options import FitOptions, LoggingOptions
 from diffopt.fitting.run import fit_sequence, prior_for
-from diffopt.formats.known import OBSERVATION, recognise
 from diffopt.formats.reading import read
+from diffopt.formats.recognition import OBSERVATION, recognise
 from diffopt.geometry.cameras import Cameras
 from diffopt.initialisation.gravity import rotation_to_up
 from diffopt.initialisation.known_height import with_known_height

@@ -41,13 +41,13 @@ class Attempts:
         self.made: Counter[str] = Counter()
         self.retries = retries
 
-    def take(self) -> str:
+    def next_task(self) -> str:
         """The next task; it counts as tried."""
         key = self.waiting.popleft()
         self.made[key] += 1
         return key
 
-    def settled(self, outcome: Outcome) -> bool:
+    def is_final(self, outcome: Outcome) -> bool:
         """Whether this was the last attempt; if not, the task waits again."""
         if outcome.error is None or outcome.hopeless or self.made[outcome.key] > self.retries:
             return True
@@ -71,9 +71,9 @@ def attempt(work: Work, key: str, task: Any) -> Outcome:
 def in_this_process(work: Work, attempts: Attempts) -> Iterator[Outcome]:
     """One after the other, here."""
     while attempts.waiting:
-        key = attempts.take()
+        key = attempts.next_task()
         outcome = attempt(work, key, attempts.tasks[key])
-        if attempts.settled(outcome):
+        if attempts.is_final(outcome):
             yield outcome
 
 
@@ -86,16 +86,16 @@ def in_processes(work: Work, attempts: Attempts, places: list[dict[str, str]], t
     workers = [_Worker(work, place, threads) for place in places[: len(attempts.waiting)]]
     try:
         for worker in workers:
-            worker.give(attempts)
+            worker.assign(attempts)
         while busy := {worker.channel: worker for worker in workers if worker.key is not None}:
             for channel in wait(list(busy)):
                 worker = busy[channel]  # type: ignore[index]  # only connections are waited for
                 outcome = worker.receive()
-                if attempts.settled(outcome):
+                if attempts.is_final(outcome):
                     yield outcome
             for worker in workers:
                 if worker.key is None and attempts.waiting:
-                    worker.give(attempts)
+                    worker.assign(attempts)
     finally:
         for worker in workers:
             worker.stop()
@@ -117,11 +117,11 @@ class _Worker:
             self.process.start()
         theirs.close()  # so that the process' death ends the channel
 
-    def give(self, attempts: Attempts) -> None:
+    def assign(self, attempts: Attempts) -> None:
         if not self.process.is_alive():
             self.channel.close()
             self._start()
-        self.key = attempts.take()
+        self.key = attempts.next_task()
         self.started = time.perf_counter()
         with suppress(BrokenPipeError):  # it died meanwhile; `receive` finds out
             self.channel.send((self.key, attempts.tasks[self.key]))
@@ -207,7 +207,7 @@ def on_ray(work: Work, attempts: Attempts, workers: int, threads: int, device: s
         running: dict[Any, str] = {}
         while attempts.waiting or running:
             while attempts.waiting:
-                key = attempts.take()
+                key = attempts.next_task()
                 running[remote.remote(shared, key, attempts.tasks[key])] = key
             finished, _ = ray.wait(list(running), num_returns=1)
             key = running.pop(finished[0])
@@ -215,7 +215,7 @@ def on_ray(work: Work, attempts: Attempts, workers: int, threads: int, device: s
                 outcome = ray.get(finished[0])
             except RayError as error:
                 outcome = Outcome(key, error=f"Its Ray worker was lost ({type(error).__name__}).", trace=str(error))
-            if attempts.settled(outcome):
+            if attempts.is_final(outcome):
                 yield outcome
     finally:
         if owned:

@@ -13,8 +13,8 @@ from diffopt.body.model import BodyModel, load_body
 from diffopt.errors import DiffoptError
 from diffopt.evaluation.truth import true_cameras, true_motion
 from diffopt.formats.containers import open_container
-from diffopt.formats.known import FORMATS, OBSERVATION, name_of
-from diffopt.formats.place import place, shape_for
+from diffopt.formats.placement import place_bodies, shape_for
+from diffopt.formats.recognition import FORMATS, OBSERVATION, name_of
 from diffopt.geometry.cameras import Cameras
 from diffopt.motion.motion import Motion
 from diffopt.observation.observation import Observation
@@ -99,7 +99,7 @@ def read_sequence(path: Path, model: str, truth_models: dict[str, str]) -> Seque
     assert parts.truth is not None and parts.truth.keypoints is not None and parts.camera is not None
     body = body_of(truth_models.get(str(content.get("gender", "")), model))
     betas = torch.as_tensor(shape_for(parts.truth.body, body)).float()
-    placed = place(parts.truth.body, parts.truth.frames, body)
+    placed = place_bodies(parts.truth.body, parts.truth.frames, body)
     camera, lens = parts.camera, parts.camera.lens
     assert lens is not None and parts.fps is not None
     return Sequence(

@@ -11,17 +11,17 @@ from scipy.spatial.transform import Rotation
 
 from diffopt.body.model import BodyModel
 from diffopt.errors import DiffoptError
-from diffopt.formats.camera_sense import check_camera_turn, check_lens
+from diffopt.formats.camera_checks import check_camera_turn, check_lens
 from diffopt.formats.containers import Video
 from diffopt.formats.evidence import Settings, Source, at_frames, check_all, keypoints_of
 from diffopt.formats.parts import Camera, Lens, Person
-from diffopt.formats.place import (
+from diffopt.formats.placement import (
     Placed,
     camera_between,
-    fill,
+    fill_gaps,
     fill_rotations,
     fill_vectors,
-    place,
+    place_bodies,
     shape_for,
     through_lens,
     to_camera_frame,
@@ -46,7 +46,7 @@ def candidates(sources: list[Source]) -> list[tuple[Source, Person]]:
     return sorted(people, key=lambda one: -len(one[1].frames))
 
 
-def settle(sources: list[Source], video: Video | None, name: str) -> Settings:
+def combine_settings(sources: list[Source], video: Video | None, name: str) -> Settings:
     """Frame rate and image size: the video's, else the first file's that has them.
 
     Raises:
@@ -99,17 +99,17 @@ def observation_of(
                 f"{source.path}: the bodies are in a world but the file has no camera; expected cam_R and cam_t; "
                 "take a later result of the same run."
             )
-        placed = to_camera_frame(place(person.body, person.frames, model), own_camera)
+        placed = to_camera_frame(place_bodies(person.body, person.frames, model), own_camera)
         rows = np.searchsorted(own_camera.frames, person.frames)
         rotation_w2c, translation_w2c = own_camera.rotation_w2c[rows], own_camera.translation_w2c[rows]
     else:
-        placed = place(person.body, person.frames, model)
+        placed = place_bodies(person.body, person.frames, model)
     if old is not None:
         placed = through_lens(placed, _rows(old, person.frames, len(person.frames)), at_frames(new, placed.frames))
     check_all(sources, source, person, placed, new, model, settings, rotation_w2c, translation_w2c, notes)
 
     camera = _camera(given, source, person, placed, sources, model, num_frames, notes)
-    filled, seen = fill(placed, num_frames)
+    filled, seen = fill_gaps(placed, num_frames)
     if given is not None or (own_camera is not None and not person.in_world):
         where = source.path if given is None else given[0].path
         doubt = check_camera_turn(camera.rotation_w2c, filled.global_orient, settings.fps, where)
@@ -202,7 +202,7 @@ def _camera(
     elif own is not None:
         notes["camera"], camera = "the body file's own", own
     elif person.world is not None:
-        rotation, translation = camera_between(placed, place(person.world, person.frames, model))
+        rotation, translation = camera_between(placed, place_bodies(person.world, person.frames, model))
         notes["camera"] = "from the same body in the camera frame and in the world"
         down = np.array([0.0, -1.0, 0.0])
         camera = Camera(person.frames, rotation, translation, scale="metric", gravity_w=down)
@@ -243,7 +243,7 @@ def _truth(sources: list[Source], model: BodyModel, num_frames: int) -> dict[str
             f"{source.path}: the truth covers {len(person.frames)} frames but the other files {num_frames}; expected "
             "files of the same video; give those of one sequence."
         )
-    placed = place(person.body, person.frames, model)
+    placed = place_bodies(person.body, person.frames, model)
     betas = shape_for(person.body, model)
     return {
         "truth_body_pose": _rotvec(placed.body_pose),

@@ -13,7 +13,7 @@ import numpy as np
 
 from diffopt.body.model import BodyModel
 from diffopt.errors import DiffoptError
-from diffopt.formats.readings import crop_readings, other_readings
+from diffopt.formats.misreadings import crop_readings, other_readings
 from diffopt.formats.view import View, misfit
 
 KEYPOINT_TOLERANCE, KEYPOINT_LIMIT = 0.10, 0.13

@@ -19,7 +19,7 @@ from diffopt.formats.parts import (
     lens_of_matrices,
     matrices,
     one_shape,
-    proper,
+    proper_rotations,
 )
 
 FPS = 30.0
@@ -57,7 +57,7 @@ def parse(content: Any) -> Contents:
         truth=person,
         camera=Camera(
             frames,
-            proper(extrinsics[:, :3, :3]),
+            proper_rotations(extrinsics[:, :3, :3]),
             extrinsics[:, :3, 3],
             scale="metric",
             trust="known",

@@ -13,8 +13,8 @@ from diffopt.body.model import BodyModel
 from diffopt.errors import DiffoptError
 from diffopt.formats.check import check, tolerance
 from diffopt.formats.parts import Contents, Detections, Lens, Person
-from diffopt.formats.place import Placed
-from diffopt.formats.view import MAX_FRAMES, MAX_FRAMES_OF_MESH, View, few, landmarks_in_image, match
+from diffopt.formats.placement import Placed
+from diffopt.formats.view import MAX_FRAMES, MAX_FRAMES_OF_MESH, View, landmarks_in_image, match, spread_indices
 
 PROJECTED_CONFIDENCE = 0.5
 """Of keypoints that are only the projected initial body, where no file has detections."""
@@ -81,7 +81,7 @@ def check_all(
                 f"{where}: {what} have no frame in common with the person's (frames {placed.frames[0]} to "
                 f"{placed.frames[-1]}); expected both of the same video; give files of one video."
             )
-        rows = near[few(len(near), MAX_FRAMES_OF_MESH if detections is None else MAX_FRAMES)]
+        rows = near[spread_indices(len(near), MAX_FRAMES_OF_MESH if detections is None else MAX_FRAMES)]
         view = View(
             bodies=placed[rows],
             lens=at_frames(lens, placed.frames[rows]),

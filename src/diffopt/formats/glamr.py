@@ -20,7 +20,7 @@ from diffopt.formats.parts import (
     lens_of_matrices,
     matrices,
     one_shape,
-    proper,
+    proper_rotations,
 )
 
 FPS = 30.0
@@ -49,7 +49,7 @@ def parse(content: Any) -> Contents:
         people=tuple(_person(str(name), one) for name, one in people.items()),
         camera=Camera(
             np.arange(len(pose)),
-            proper(pose[:, :3, :3]),
+            proper_rotations(pose[:, :3, :3]),
             pose[:, :3, 3],
             scale="metric",
             lens=lens,

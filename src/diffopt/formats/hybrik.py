@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from diffopt.formats.parts import Body, Contents, Detections, Lens, Person, one_shape, proper
+from diffopt.formats.parts import Body, Contents, Detections, Lens, Person, one_shape, proper_rotations
 
 FOCAL, CROP = 1000.0, 256.0
 NOT_SMPL = (15, 22, 23)
@@ -30,7 +30,7 @@ def parse(content: Any) -> Contents:
     count = len(boxes)
     width, height = int(np.asarray(content["width"])[0]), int(np.asarray(content["height"])[0])
     side = boxes[:, 2] - boxes[:, 0]
-    rotations = proper(np.asarray(content["pred_thetas"]).reshape(count, 24, 3, 3))
+    rotations = proper_rotations(np.asarray(content["pred_thetas"]).reshape(count, 24, 3, 3))
     uv = np.asarray(content["pred_uvd"], np.float64).reshape(count, 29, 3)[:, :24, :2]
     center = (boxes[:, :2] + boxes[:, 2:]) / 2
     points = np.concatenate([uv * side[:, None, None] + center[:, None], np.ones((count, 24, 1))], axis=-1)

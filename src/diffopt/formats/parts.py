@@ -135,7 +135,7 @@ def matrices(rotvec: ndarray) -> Float[ndarray, "*N 3 3"]:
     return Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(*vectors.shape, 3)
 
 
-def proper(rotations: ndarray) -> ndarray:
+def proper_rotations(rotations: ndarray) -> ndarray:
     """The nearest rotations: files store float32 and network output."""
     shape = rotations.shape
     return Rotation.from_matrix(np.asarray(rotations, np.float64).reshape(-1, 3, 3)).as_matrix().reshape(shape)

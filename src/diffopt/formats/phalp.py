@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from diffopt.formats.parts import Body, Contents, Lens, Person, one_shape, proper
+from diffopt.formats.parts import Body, Contents, Lens, Person, one_shape, proper_rotations
 
 FOCAL, CROP = 5000.0, 256.0
 
@@ -45,8 +45,10 @@ def parse(content: Any) -> Contents:
                 name=str(track),
                 frames=np.asarray(frames),
                 body=Body(
-                    body_pose=proper(np.stack([body["body_pose"] for body in bodies]).reshape(-1, 23, 3, 3)),
-                    global_orient=proper(np.stack([body["global_orient"] for body in bodies]).reshape(-1, 3, 3)),
+                    body_pose=proper_rotations(np.stack([body["body_pose"] for body in bodies]).reshape(-1, 23, 3, 3)),
+                    global_orient=proper_rotations(
+                        np.stack([body["global_orient"] for body in bodies]).reshape(-1, 3, 3)
+                    ),
                     position=np.stack(cameras).reshape(-1, 3).astype(np.float64),
                     betas=one_shape(np.stack([body["betas"] for body in bodies])),
                 ),

@@ -21,7 +21,7 @@ from diffopt.formats.parts import (
     inverse,
     matrices,
     one_shape,
-    proper,
+    proper_rotations,
     with_hands,
 )
 
@@ -39,7 +39,7 @@ def matches(content: Any) -> bool:
 def parse(content: Any) -> Contents:
     """All people and the camera."""
     camera = content["camera"]
-    c2w = proper(np.asarray(camera["pred_cam_R"]))
+    c2w = proper_rotations(np.asarray(camera["pred_cam_R"]))
     rotation, translation = inverse(c2w, np.asarray(camera["pred_cam_T"], np.float64))
     center = np.asarray(camera["img_center"], np.float64).reshape(2)
     lens = constant_lens(float(np.asarray(camera["img_focal"])), center, len(c2w))
@@ -54,7 +54,7 @@ def parse(content: Any) -> Contents:
 def _person(name: str, one: dict[str, Any]) -> Person:
     smplx = one["smplx_cam"]
     frames = np.asarray(one["frames"]).astype(int)
-    rotations = proper(np.asarray(smplx["rotmat"])) if "rotmat" in smplx else matrices(smplx["pose"])
+    rotations = proper_rotations(np.asarray(smplx["rotmat"])) if "rotmat" in smplx else matrices(smplx["pose"])
     body = Body(
         body_pose=with_hands(rotations[:, 1:22]),
         global_orient=rotations[:, 0],

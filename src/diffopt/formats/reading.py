@@ -10,17 +10,17 @@ from pathlib import Path
 
 from diffopt.body.model import BodyModel, load_body
 from diffopt.errors import DiffoptError
-from diffopt.formats.assemble import candidates, observation_of, settle
+from diffopt.formats.assemble import candidates, combine_settings, observation_of
 from diffopt.formats.containers import Video, open_container
 from diffopt.formats.evidence import Settings, Source
-from diffopt.formats.known import FORMATS, OBSERVATION, VIDEO, name_of, recognise
 from diffopt.formats.parts import Contents, Person
+from diffopt.formats.recognition import FORMATS, OBSERVATION, VIDEO, name_of, recognise
 from diffopt.observation.observation import Observation
 
-__all__ = ["FORMATS", "read", "read_all", "recognise", "told"]
+__all__ = ["FORMATS", "import_notes", "read", "read_all", "recognise"]
 
 Paths = str | Path | Sequence[str | Path]
-TOLD = ("camera", "fps", "focal_px", "keypoints", "imprecise", "camera_turn")
+NOTED = ("camera", "fps", "focal_px", "keypoints", "imprecise", "camera_turn")
 """What of an import's provenance its user should hear of."""
 
 
@@ -55,7 +55,7 @@ def read(
     sources, video = _open(files, from_format)
     people = candidates(sources)
     source, chosen = _choose(people, person, files)
-    settings = settle(sources, video, name or files[0].stem)
+    settings = combine_settings(sources, video, name or files[0].stem)
     return _one(sources, source, chosen, video, settings, model)
 
 
@@ -74,14 +74,14 @@ def read_all(
     sources, video = _open(files, from_format)
     people = candidates(sources)
     _choose(people, None, files)
-    settings = settle(sources, video, name or files[0].stem)
+    settings = combine_settings(sources, video, name or files[0].stem)
     return {_label(people, one): _one(sources, source, one, video, settings, model) for source, one in people}
 
 
-def told(observation: Observation) -> list[str]:
+def import_notes(observation: Observation) -> list[str]:
     """What was taken from where, assumed or doubted when an observation was made of other tools' files, for people."""
     notes = json.loads(observation.provenance)
-    return [f"{name}: {notes[name]}" for name in TOLD if name in notes] if "files" in notes else []
+    return [f"{name}: {notes[name]}" for name in NOTED if name in notes] if "files" in notes else []
 
 
 def _files(paths: Paths) -> list[Path]:

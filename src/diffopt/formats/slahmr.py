@@ -28,7 +28,7 @@ from diffopt.formats.parts import (
     constant_lens,
     matrices,
     one_shape,
-    proper,
+    proper_rotations,
     with_hands,
 )
 from diffopt.result.result import Result
@@ -57,7 +57,7 @@ def _slam(content: dict[str, Any]) -> Contents:
     w2c = np.asarray(content["w2c"], np.float64)
     intrinsics = np.asarray(content["intrins"], np.float64)
     lens = Lens(intrinsics[:, :2].mean(axis=1), intrinsics[:, 2:4])
-    camera = Camera(np.arange(len(w2c)), proper(w2c[:, :3, :3]), w2c[:, :3, 3], scale="unknown", lens=lens)
+    camera = Camera(np.arange(len(w2c)), proper_rotations(w2c[:, :3, :3]), w2c[:, :3, 3], scale="unknown", lens=lens)
     size = (int(content["width"]), int(content["height"])) if {"width", "height"} <= content.keys() else None
     return Contents(camera=camera, image_size_px=size, num_frames=len(w2c), fps=FPS)
 
@@ -88,7 +88,7 @@ def _results(content: dict[str, Any]) -> Contents:
     if "cam_R" in content:
         intrinsics = np.asarray(content["intrins"], np.float64).reshape(-1, 4)[0]
         lens = own.lens or constant_lens(intrinsics[:2].mean(), intrinsics[2:], count)
-        rotation = proper(np.asarray(content["cam_R"])[0])
+        rotation = proper_rotations(np.asarray(content["cam_R"])[0])
         translation = np.asarray(content["cam_t"], np.float64)[0]
         camera = Camera(np.arange(count), rotation, translation, scale="metric", lens=lens)
         size = size or (round(2 * intrinsics[2]), round(2 * intrinsics[3]))

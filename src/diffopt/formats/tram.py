@@ -19,7 +19,7 @@ from diffopt.body.model import BodyModel
 from diffopt.files.atomic import partial_file
 from diffopt.formats.own import own_notes
 from diffopt.formats.parameters import parameters_of
-from diffopt.formats.parts import Body, Camera, Contents, Person, constant_lens, inverse, one_shape, proper
+from diffopt.formats.parts import Body, Camera, Contents, Person, constant_lens, inverse, one_shape, proper_rotations
 from diffopt.result.result import Result
 
 
@@ -49,7 +49,7 @@ def _is_tracks(content: dict[Any, Any]) -> bool:
 def _camera(content: dict[str, Any]) -> Contents:
     own = own_notes(content)
     c2w = np.asarray(content["pred_cam_R"], np.float64)
-    rotation, translation = inverse(proper(c2w), np.asarray(content["pred_cam_T"], np.float64))
+    rotation, translation = inverse(proper_rotations(c2w), np.asarray(content["pred_cam_T"], np.float64))
     center = np.asarray(content["img_center"], np.float64).reshape(2)
     lens = own.lens or constant_lens(float(np.asarray(content["img_focal"])), center, len(c2w))
     return Contents(
@@ -62,7 +62,7 @@ def _camera(content: dict[str, Any]) -> Contents:
 
 def _track(content: dict[str, Any]) -> Contents:
     own = own_notes(content)
-    rotations = proper(np.asarray(content["pred_rotmat"]).reshape(-1, 24, 3, 3))
+    rotations = proper_rotations(np.asarray(content["pred_rotmat"]).reshape(-1, 24, 3, 3))
     person = Person(
         name="0",
         frames=np.asarray(content.get("frame", np.arange(len(rotations)))).astype(int),

@@ -10,7 +10,7 @@ from numpy import ndarray
 from diffopt.body.keypoints import keypoint_regressor
 from diffopt.body.model import BodyModel
 from diffopt.formats.parts import Detections, Lens
-from diffopt.formats.place import Placed, posed_landmarks, posed_vertices
+from diffopt.formats.placement import Placed, posed_landmarks, posed_vertices
 
 CONFIDENT = 0.3
 MAX_FRAMES, MAX_FRAMES_OF_MESH = 30, 10
@@ -130,7 +130,7 @@ def boxes_of(view: View) -> Float[ndarray, "N 4"]:
     return boxes
 
 
-def few(count: int, limit: int) -> ndarray:
+def spread_indices(count: int, limit: int) -> ndarray:
     """Rows to look at: all, or `limit` of them evenly spread."""
     return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int))
 

@@ -21,7 +21,7 @@ from diffopt.files.atomic import partial_file
 from diffopt.formats.own import own_notes
 from diffopt.formats.parameters import parameters_of
 from diffopt.formats.parts import Body, Contents, Detections, Person, matrices, one_shape
-from diffopt.formats.place import HIPS
+from diffopt.formats.placement import HIPS
 from diffopt.motion.motion import Motion
 from diffopt.result.result import Result
 

@@ -26,7 +26,7 @@ from diffopt.prior.mdm.mdm_prior import MdmPrior
 from diffopt.prior.motion_prior import MotionPrior
 from diffopt.prior.sampling import sample_ddim
 
-SETTLING = 0.2
+SMOOTHING_LEVEL = 0.2
 """Share of the schedule: drawn motions then tremble twice as much as captured ones, instead of five times."""
 TWIST_TRUST = 1e-7
 """Weight of the parent's twist against the directions of bones: it decides only what they leave open."""
@@ -56,8 +56,8 @@ def draw(
 ) -> DrawnMotions:
     """Motions from pure noise, by DDIM.
 
-    What our own network leaves trembling is settled, and the path is the one on which the feet of the drawn poses stand
-    (`walked`): raw, these samples tremble and slide. A published MDM draws joints, which say the poses.
+    Samples of our own network have jitter and slide: they are smoothed (`smoothed_by_linear_estimate`) and put on the
+    path on which their feet stand (`on_path_of_feet`). A published MDM draws joints, which say the poses.
 
     Args:
         prior: the prior.
@@ -79,21 +79,21 @@ def draw(
     )
     if isinstance(prior, MdmPrior):
         return motion_from_joints(joints_from_features(prior.normalization.denormalize(drawn)), offsets)
-    features = prior.physical(settled(prior, drawn))
-    return walked(motion_from_features(features, prior.fps), features, prior.fps, offsets)
+    features = prior.physical(smoothed_by_linear_estimate(prior, drawn))
+    return on_path_of_feet(motion_from_features(features, prior.fps), features, prior.fps, offsets)
 
 
-def settled(prior: MotionPrior, drawn: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+def smoothed_by_linear_estimate(prior: MotionPrior, drawn: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
     """Drawn features less what is too fast, or in too odd a direction, to be motion: their best linear estimate, as if
-    they had the noise of `SETTLING` of the schedule."""
-    level = int(SETTLING * (prior.schedule.num_steps - 1))
+    they had the noise of `SMOOTHING_LEVEL` of the schedule."""
+    level = int(SMOOTHING_LEVEL * (prior.schedule.num_steps - 1))
     alpha, sigma = (
         table[level].expand(len(drawn), drawn.shape[-1]) for table in (prior.schedule.alpha, prior.schedule.sigma)
     )
     return prior.denoiser.linear(alpha[0, 0] * drawn, alpha, sigma)
 
 
-def walked(
+def on_path_of_feet(
     motion: DrawnMotions, features: Float[Tensor, "B T D"], fps: float, offsets: Float[Tensor, "22 3"]
 ) -> DrawnMotions:
     """The same poses on the path on which their feet stand.

@@ -26,7 +26,7 @@ class Performance(NamedTuple):
     betas: Float[Tensor, "10"]
 
 
-def perform(clip: MotionClip, body: BodyModel, betas: Float[Tensor, "10"]) -> Performance:
+def retarget(clip: MotionClip, body: BodyModel, betas: Float[Tensor, "10"]) -> Performance:
     """A clip on a body: bones point where the performer's did, the path is scaled with the legs, soles on the floor.
 
     Longer legs make longer steps; so the feet stand as still as they did in the capture. Rest poses differ between
@@ -54,7 +54,7 @@ def perform(clip: MotionClip, body: BodyModel, betas: Float[Tensor, "10"]) -> Pe
     return Performance(body_pose, rotvec[:, 0], transl - floor, betas)
 
 
-def chain(clips: list[MotionClip], blend_s: float = 0.4) -> MotionClip:
+def concatenate(clips: list[MotionClip], blend_s: float = 0.4) -> MotionClip:
     """Clips one after the other as one long motion: each goes on where the last one stands, and looks, and blends in.
 
     Args:

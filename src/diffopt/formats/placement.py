@@ -43,7 +43,7 @@ def shape_for(body: Body, model: BodyModel) -> Float[ndarray, "10"]:
     return body.betas if body.family == "smpl" and model.name == "smpl" else np.zeros(10)
 
 
-def place(body: Body, frames: Int[ndarray, "N"], model: BodyModel) -> Placed:
+def place_bodies(body: Body, frames: Int[ndarray, "N"], model: BodyModel) -> Placed:
     """The body with its pelvis found from whatever the file's position is of."""
     placed = Placed(frames, body.body_pose, body.global_orient, body.position, shape_for(body, model))
     if body.anchor == "transl":
@@ -97,7 +97,7 @@ def through_lens(placed: Placed, old: Lens, new: Lens) -> Placed:
     )
 
 
-def fill(placed: Placed, num_frames: int) -> tuple[Placed, Bool[ndarray, "T"]]:
+def fill_gaps(placed: Placed, num_frames: int) -> tuple[Placed, Bool[ndarray, "T"]]:
     """Every frame of the video: gaps interpolated, ends held; and where the person was seen."""
     seen = np.zeros(num_frames, bool)
     seen[placed.frames] = True
