@@ -21,6 +21,7 @@ from diffopt.errors import DiffoptError
 from diffopt.evaluation.options import EvaluationOptions
 from diffopt.fitting.options import LossWeights, Stage, Update
 from diffopt.training.motion_prior import PriorTraining
+from diffopt.training.pose_prior import PosePriorTraining
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.rglob("*.yaml")}
@@ -68,6 +69,26 @@ def test_default_yaml_names_every_field():
     missing = [field for field in missing_fields(Config, tree) if not field.startswith("fit.stages.")]
 
     assert missing == []
+
+
+@pytest.mark.parametrize("schema", [Config, EvaluationOptions, PriorTraining, PosePriorTraining])
+def test_a_default_is_the_same_in_the_code_and_in_the_file_that_names_it(schema):
+    name = {Config: "default", EvaluationOptions: "evaluation", PriorTraining: "prior"}.get(schema, "pose_prior")
+    assert list(other_defaults(schema(), yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()))) == []
+
+
+def other_defaults(options, tree, path=""):
+    """Fields of which a tree of YAML gives another value than the dataclass; what it names itself has no default."""
+    for field in dataclasses.fields(options):
+        default, told = getattr(options, field.name), tree.get(field.name)
+        if dataclasses.is_dataclass(default):
+            yield from other_defaults(default, told or {}, f"{path}{field.name}.")
+        elif field.name in tree and not isinstance(default, dict) and field.name != "trained_on" and told != default:
+            yield f"{path}{field.name}"
+
+
+def test_another_default_is_noticed():
+    assert list(other_defaults(Config(), {"guidance": {"noise_start": 0.7}, "seed": 0})) == ["guidance.noise_start"]
 
 
 def test_a_missing_field_is_noticed():
@@ -247,14 +268,37 @@ def test_an_unknown_configuration_is_refused_with_those_that_ship():
         (["device=tpu"], "auto, cpu, cuda"),
         (["logging.wandb=maybe"], "offline, online, disabled"),
         (["fit.field.kind=spline"], "field, free"),
-        (["guidance.noise_start=1.5"], "0 to 1"),
-        (["fit.stages.guidance.steps=-1"], "0 (left out) or more"),
+        (["guidance.noise_start=1.5"], "'guidance.noise_start' is 1.5; expected 0 to 1."),
+        (["fit.field.bandwidth_hz=0"], "'fit.field.bandwidth_hz' is 0; expected more than 0."),
+        (["fit.field.bandwidth_hz=.nan"], "expected more than 0."),
+        (["fit.reprojection_scale=.inf"], "expected more than 0."),
+        (["fit.stages.guidance.steps=-1"], "'fit.stages.guidance.steps' is -1; expected 0 or more."),
         (["fit.stages.mine.steps=5"], "fit.stages.mine.updates"),
         ([f"fit.stages.{name}.steps=0" for name in load_config().fit.stages], "nothing would be fitted"),
     ],
 )
 def test_what_the_types_cannot_say_is_checked_too(overrides, told):
     assert told in refused(*overrides)
+
+
+def test_a_number_out_of_bounds_is_refused_with_the_file_that_says_so(tmp_path):
+    fine, wrong = tmp_path / "fine.yaml", tmp_path / "wrong.yaml"
+    fine.write_text("guidance: {noise_end: 0.1}\n")
+    wrong.write_text("guidance: {noise_end: -0.1}\n")
+    assert f"{wrong}: field 'guidance.noise_end' is -0.1; expected 0 to 1." == refused(path=[fine, wrong])
+
+
+def numbers_without_bounds(schema, path=""):
+    for field, kind in zip(dataclasses.fields(schema), typing.get_type_hints(schema).values(), strict=True):
+        for part in typing.get_args(kind) or (kind,):
+            if dataclasses.is_dataclass(part):
+                yield from numbers_without_bounds(part, f"{path}{field.name}.")
+            elif part in (int, float) and "bounds" not in field.metadata:
+                yield f"{path}{field.name}"
+
+
+def test_every_number_says_between_which_values_it_makes_sense():
+    assert list(numbers_without_bounds(Config)) == ["seed"]
 
 
 def test_the_priors_recipe_is_as_strict():

@@ -8,7 +8,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "diffopt"
 FLOORS = {
-    "errors": 0, "files": 0, "geometry": 0,
+    "bounds": 0, "errors": 0, "files": 0, "geometry": 0,
     "observation": 1,
     "body": 2,
     "motion": 3, "mocap": 3, "result": 3,

@@ -16,6 +16,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from diffopt.bounds import at_least, out_of_bounds, positive
 from diffopt.errors import DiffoptError
 from diffopt.evaluation.options import EvaluationOptions
 from diffopt.fitting.options import FitOptions, LoggingOptions
@@ -31,7 +32,7 @@ class BodyOptions:
 
     model: str = "free"
     """`free` (embedded) or the path of your SMPL file (.pkl or .npz)."""
-    height_m: float | None = None
+    height_m: float | None = positive(None)
     """Height of the person, if known; None leaves it to the source, or to be estimated."""
 
 
@@ -60,7 +61,7 @@ class Config:
     """Seed of every random choice."""
     device: str = "auto"
     """`auto`, `cpu` or `cuda`."""
-    threads: int = 1
+    threads: int = at_least(1, 1)
     """CPU threads of a fit: its tensors are small, and more threads mostly wait for each other."""
     body: BodyOptions = field(default_factory=BodyOptions)
     frontend: FrontendOptions = field(default_factory=FrontendOptions)
@@ -76,15 +77,15 @@ class SampleOptions:
 
     out: str = "samples"
     """A new folder for the motions and their pictures."""
-    count: int = 6
+    count: int = at_least(1, 6)
     """Motions to draw."""
-    seconds: float = 3.2
+    seconds: float = positive(3.2)
     """Length of each, at most what the prior was trained on."""
-    steps: int = 50
+    steps: int = at_least(1, 50)
     """Network evaluations per motion."""
     seed: int = 0
     """Seed of the noise."""
-    threads: int = 1
+    threads: int = at_least(1, 1)
     """CPU threads."""
     prior: PriorOptions = field(default_factory=PriorOptions)
 
@@ -173,7 +174,7 @@ def load_as(schema: type[_Schema], layers: Sequence[Path], overrides: Sequence[s
         change = _read(layer)
         if _extends(change, layer) == "nothing":
             tree = OmegaConf.structured(schema)
-        tree = _merge(tree, change, str(layer))
+        tree = _within_bounds(_merge(tree, change, str(layer)), str(layer))
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator or not key:
@@ -184,7 +185,7 @@ def load_as(schema: type[_Schema], layers: Sequence[Path], overrides: Sequence[s
             raise DiffoptError(
                 f"'{override}': the value cannot be read; put it in quotes of its own, `{key}='\"{value}\"'`."
             ) from error
-        tree = _merge(tree, change, f"'{override}'")
+        tree = _within_bounds(_merge(tree, change, f"'{override}'"), f"'{override}'")
     return OmegaConf.to_object(tree)  # type: ignore[return-value]
 
 
@@ -256,6 +257,13 @@ def _merge(tree: Any, change: Any, where: str) -> Any:
         raise DiffoptError(f"{where}: there is no field '{key}'; {hint}") from None
 
 
+def _within_bounds(tree: Any, where: str) -> Any:
+    """The same tree, which was within its bounds before a change."""
+    for key, value, expected in out_of_bounds(OmegaConf.to_object(tree)):
+        raise DiffoptError(f"{where}: field '{key}' is {value:g}; expected {expected}.")
+    return tree
+
+
 def _check(config: Config) -> None:
     """What the types cannot say."""
     choices = {
@@ -270,9 +278,5 @@ def _check(config: Config) -> None:
     if not any(stage.steps > 0 for stage in config.fit.stages.values()):
         raise DiffoptError("Field 'fit.stages' has no stage with steps > 0, so nothing would be fitted.")
     for name, stage in config.fit.stages.items():
-        if stage.steps < 0:
-            raise DiffoptError(f"Field 'fit.stages.{name}.steps' is {stage.steps}; expected 0 (left out) or more.")
         if stage.steps > 0 and not stage.updates:
             raise DiffoptError(f"Field 'fit.stages.{name}.updates' is empty; say who moves under which losses.")
-    if not 0 <= config.guidance.noise_end <= 1 or not 0 <= config.guidance.noise_start <= 1:
-        raise DiffoptError("Fields 'guidance.noise_start' and 'guidance.noise_end' are shares; expected 0 to 1.")

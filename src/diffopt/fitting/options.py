@@ -3,6 +3,8 @@
 import dataclasses
 from dataclasses import dataclass
 
+from diffopt.bounds import at_least, fraction, positive
+
 
 @dataclass
 class FieldOptions:
@@ -10,11 +12,11 @@ class FieldOptions:
 
     kind: str = "field"
     """`field` (three networks of phase) or `free` (learnable tensors per frame, the paper's ablation)."""
-    width: int = 256
+    width: int = at_least(1, 256)
     """Units of each hidden layer."""
-    layers: int = 3
+    layers: int = at_least(2, 3)
     """Linear layers of each network."""
-    bandwidth_hz: float = 6.0
+    bandwidth_hz: float = positive(6.0)
     """Fastest motion that the field resolves; everyday limbs stay below 6 Hz."""
 
 
@@ -32,25 +34,25 @@ class CorrectionOptions:
 class LossWeights:
     """Weights of the losses in one update; 0 leaves a loss out."""
 
-    warmup: float = 0.0
+    warmup: float = at_least(0, 0.0)
     """Field against initial motion, L_warmup (eq. 5)."""
-    articulation: float = 0.0
+    articulation: float = at_least(0, 0.0)
     """Field's articulation against the initial one, the second term of eq. 6."""
-    diffusion: float = 0.0
+    diffusion: float = at_least(0, 0.0)
     """Score distillation from the motion prior, L_Diff (eq. 3)."""
-    pose_prior: float = 0.0
+    pose_prior: float = at_least(0, 0.0)
     """Unlikely poses, frame by frame, in place of the motion prior (the paper's ablation with VPoser)."""
-    reprojection: float = 0.0
+    reprojection: float = at_least(0, 0.0)
     """Projected joints against detected keypoints, L_2D (eq. 8)."""
-    foot_sliding: float = 0.0
+    foot_sliding: float = at_least(0, 0.0)
     """Planted feet stand still."""
-    floor: float = 0.0
+    floor: float = at_least(0, 0.0)
     """Standing feet touch the floor, none sinks into it."""
-    acceleration: float = 0.0
+    acceleration: float = at_least(0, 0.0)
     """Joints do not jerk."""
-    correction_size: float = 0.0
+    correction_size: float = at_least(0, 0.0)
     """Camera corrections stay small."""
-    correction_roughness: float = 0.0
+    correction_roughness: float = at_least(0, 0.0)
     """Camera corrections stay smooth."""
 
 
@@ -69,13 +71,13 @@ class Update:
 class Stage:
     """One row of the paper's Table 1. Its updates take turns, one per optimizer step."""
 
-    steps: int = 0
+    steps: int = at_least(0, 0)
     """Optimizer steps for a clip of `reference_frames` or fewer; 0 leaves the stage out."""
-    motion_lr: float = 1e-3
+    motion_lr: float = positive(1e-3)
     """Adam's step size for the field."""
-    camera_lr: float = 1e-3
+    camera_lr: float = positive(1e-3)
     """Adam's step size for the corrections."""
-    final_lr: float = 0.1
+    final_lr: float = fraction(0.1)
     """Share of both step sizes left at the end of the stage; they fall along a cosine."""
     solve_path: bool = False
     """Before the stage, solve path, scale, gravity and floor anew from the bodies as they stand."""
@@ -86,11 +88,11 @@ class Stage:
 class FitOptions:
     """How one sequence is fitted."""
 
-    frames_per_step: int = 256
+    frames_per_step: int = at_least(1, 256)
     """Consecutive frames that one step looks at; a longer clip is seen in random windows, so memory stays flat."""
-    reprojection_scale: float = 0.06
+    reprojection_scale: float = positive(0.06)
     """Residual that costs half the ceiling of L_2D, as a share of the person's height in the image."""
-    min_confidence: float = 0.3
+    min_confidence: float = fraction(0.3)
     """Keypoints trusted less than this are left out."""
     path: str = "prior"
     """What tells the initial path, x_init: `prior` (what the motion prior expects of the legs), `feet` (planted feet
@@ -111,7 +113,7 @@ class LoggingOptions:
     """`offline` (kept on this machine, `wandb sync` sends it later), `online` or `disabled`."""
     project: str = "diffopt"
     """Project that WandB files the run under."""
-    metrics_every: int = 100
+    metrics_every: int = at_least(1, 100)
     """Steps between two points of the curves against the truth, where that is known."""
-    checkpoint_every: int = 250
+    checkpoint_every: int = at_least(1, 250)
     """Steps between two checkpoints; a fit that was stopped goes on from the last one."""

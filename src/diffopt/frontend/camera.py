@@ -12,6 +12,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from rich.progress import Progress
 
+from diffopt.bounds import at_least, positive
 from diffopt.errors import DiffoptError
 from diffopt.frontend.rotation import Turning, solve_turning
 from diffopt.frontend.sfm import FOCAL_PRIOR_SPREAD, solve_travel
@@ -38,9 +39,9 @@ class CameraOptions:
 
     motion: str = "auto"
     """`auto`, or what is known of it: `static`, `turning` (pan, tilt, tripod), `travelling`."""
-    focal_px: float | None = None
+    focal_px: float | None = positive(None)
     """Known focal length, pixels of the video; None to find or assume it."""
-    scene_points: int = 800
+    scene_points: int = at_least(1, 800)
     """Points of the background followed at a time."""
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from diffopt.body.keypoints import keypoint_regressor
 from diffopt.body.model import BodyModel
+from diffopt.bounds import at_least, fraction, positive
 from diffopt.frontend.cleaning import CleanTrack
 from diffopt.geometry.alignment import shortest_turn
 from diffopt.geometry.translation import solve_translation
@@ -38,27 +39,27 @@ _ACCELERATION_M_S2 = 30.0
 class BodyOptions:
     """Inverse kinematics. Weights are of terms that are all about 1 at a typical error."""
 
-    steps: int = 300
+    steps: int = at_least(1, 300)
     """Optimizer steps."""
-    learning_rate: float = 0.05
+    learning_rate: float = positive(0.05)
     """Of 6D rotations and betas; Adam."""
-    landmark_scale_m: float = 0.20
+    landmark_scale_m: float = positive(0.20)
     """A landmark this far off counts half an outlier, metres."""
-    depth_trust: float = 0.5
+    depth_trust: float = fraction(0.5)
     """Weight of a landmark's error along the line of sight against one across it."""
-    keypoint_scale: float = 0.04
+    keypoint_scale: float = positive(0.04)
     """A keypoint this far off counts half an outlier; fraction of the square about the body."""
-    keypoint_weight: float = 1.0
+    keypoint_weight: float = at_least(0, 1.0)
     """2D keypoints against 3D landmarks."""
-    pose_weight: float = 0.05
+    pose_weight: float = at_least(0, 0.05)
     """Nearness to the poses that people take (Mahalanobis distance per degree of freedom)."""
-    shape_weight: float = 0.05
+    shape_weight: float = at_least(0, 0.05)
     """Nearness to the mean body, per squared beta."""
-    knot_spacing_s: float = 0.08
+    knot_spacing_s: float = positive(0.08)
     """Time between the knots of the cubic splines that poses and places follow, seconds."""
-    smooth_weight: float = 0.003
+    smooth_weight: float = at_least(0, 0.003)
     """Small joint accelerations."""
-    landmark_weight: float = 1.0
+    landmark_weight: float = at_least(0, 1.0)
     """3D landmarks."""
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from diffopt.bounds import at_least, positive
 from diffopt.frontend.camera import CameraOptions
 from diffopt.frontend.inverse_kinematics import BodyOptions
 
@@ -10,13 +11,13 @@ from diffopt.frontend.inverse_kinematics import BodyOptions
 class FrontendOptions:
     """From a video to an observation."""
 
-    start_frame: int = 0
+    start_frame: int = at_least(0, 0)
     """First frame of the span to use."""
-    stop_frame: int | None = None
+    stop_frame: int | None = at_least(1, None)
     """The frame after the last one; None means to the end."""
-    max_fps: float = 60.0
+    max_fps: float = positive(60.0)
     """A faster video is thinned out to this rate, Hz."""
-    max_gap_s: float = 2.0
+    max_gap_s: float = at_least(0, 2.0)
     """How long the person may be out of sight, seconds."""
     blazepose: str | None = None
     """Folder with `pose_detection/` and `pose_landmark/`; None finds it in the installed mediapipe package."""

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from diffopt.bounds import at_least, fraction
 from diffopt.prior.interface import GuidingPrior
 
 
@@ -18,29 +19,29 @@ from diffopt.prior.interface import GuidingPrior
 class Guidance:
     """Which target the prior sets. Noise is given as a share of the schedule, 0 (clean) to 1 (pure noise)."""
 
-    noise_start: float = 0.7
+    noise_start: float = fraction(0.5)
     """Noise at the beginning of a stage; with `annealed: false`, the upper end of the draw."""
-    noise_end: float = 0.05
+    noise_end: float = fraction(0.05)
     """Noise at the end of a stage; with `annealed: false`, the lower end of the draw."""
     annealed: bool = True
     """Lower the noise as the stage goes on; false draws it anew in every step (the paper's eq. 3)."""
-    articulation_noise: float = 1.0
+    articulation_noise: float = fraction(1.0)
     """Noise of the articulation as a share of the root's: 1 asks about the whole motion, 0 about the root's path given
     the articulation."""
-    draws: int = 1
+    draws: int = at_least(1, 1)
     """Noise draws whose targets are averaged."""
-    denoise_steps: int = 1
+    denoise_steps: int = at_least(1, 1)
     """Network evaluations per target: 1 is score distillation, more follow the deterministic sampler (DDIM)."""
     score_weighting: bool = False
     """Weigh by alpha sigma, eq. 3 with w = sigma^2; false weighs every noise level alike."""
     one_norm: bool = False
     """Eq. 3 as it stands, one norm over all features, each number alike; false: the mean of each block by its own
     weight, so that the root's few numbers are not lost among the articulation's hundreds."""
-    root_weight: float = 1.0
+    root_weight: float = at_least(0, 1.0)
     """Weight of the root's path, a block of few numbers."""
-    articulation_weight: float = 1.0
+    articulation_weight: float = at_least(0, 1.0)
     """Weight of the articulation, a block of hundreds of numbers."""
-    windows: int = 2
+    windows: int = at_least(1, 2)
     """Windows of a long clip looked at per step."""
 
 

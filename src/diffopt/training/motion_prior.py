@@ -70,7 +70,7 @@ class PriorTraining:
     loss: LossWeights = field(default_factory=LossWeights)
     given_share: float = 0.25
     """Part of the windows whose articulation is nearly clean (a tenth of the levels at most) while the root is not."""
-    steps: int = 6000
+    steps: int = 3600
     learning_rate: float = 5e-4
     warmup_steps: int = 200
     weight_decay: float = 0.02

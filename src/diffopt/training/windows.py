@@ -30,7 +30,7 @@ Batch = Sequence[Tensor]
 class WindowKinds:
     """How often each kind of clip is drawn, relative to each other; within a kind by the square root of its length."""
 
-    idle: float = 0.12
+    idle: float = 0.15
     activity: float = 0.33
     locomotion: float = 0.43
     run: float = 0.12
@@ -45,7 +45,7 @@ class WindowRecipe:
     """Feature frames of a full window."""
     shortest: int = 16
     """Feature frames of the shortest window, and of the shortest clip that is used."""
-    batch_size: int = 48
+    batch_size: int = 24
     """Windows per step and device."""
     kinds: WindowKinds = field(default_factory=WindowKinds)
     augmentation: Augmentation = field(default_factory=Augmentation)
