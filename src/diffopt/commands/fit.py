@@ -4,7 +4,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from diffopt.initialisation.known_height import with_known_height
 from diffopt.observation.observation import Observation
 from diffopt.result.result import Result, refuse_to_destroy
 from diffopt.show.pictures import show
+from diffopt.tracking import refuse_without_account
 
 HEADLINES = ("g_mpjpe_mm", "w_mpjpe_100_mm", "rte_percent", "pa_mpjpe_mm", "foot_sliding_mm", "ate_mm")
 """Metrics that the summary prints, before and after."""
@@ -55,6 +56,7 @@ def fit(
     torch.set_num_threads(config.threads)
     folder = _result_folder(config)
     refuse_to_destroy(folder, config.overwrite)
+    refuse_without_account(config.logging.wandb)
     # The front end's cache and the fit's checkpoints live beside the result until it is complete.
     work = folder.parent / f".{folder.name}.work"
     seconds: dict[str, float] = {}
@@ -76,6 +78,7 @@ def fit(
         config.device,
         work,
         score=truth,
+        settings=asdict(config),
     )
     seconds["fit"] = fitted.seconds
     metrics = None if truth is None else _compare(truth, fitted)

@@ -62,7 +62,7 @@ class LossCurves(pl.Callback):
     ) -> None:
         step = trainer.global_step
         # Two steps in a row: updates take turns, and an even stride would always meet the same one.
-        if step % self.every < 2:
+        if step % self.every < 2 or step == trainer.max_steps:
             values = {name: float(value) for name, value in fit.losses.items()}
             for name, value in values.items():
                 self.curves.setdefault(fit.stage, {}).setdefault(name, []).append([float(step), value])
@@ -87,11 +87,9 @@ class MetricCurves(pl.Callback):
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: pl.Trainer, fit: SequenceFit, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step % self.every == 0:
+        step, last = trainer.global_step, trainer.global_step == trainer.max_steps
+        if step % self.every == 0 or last:
             metrics = self.score(*fit.estimate())
+            curves = {f"truth/{name}": value for name, value in metrics.items()}
             for logger in trainer.loggers:
-                logger.log_metrics({f"truth/{name}": value for name, value in metrics.items()}, trainer.global_step)
-
-    def on_train_end(self, trainer: pl.Trainer, fit: SequenceFit) -> None:  # type: ignore[override]
-        for logger in trainer.loggers:
-            logger.log_metrics(self.score(*fit.estimate()), trainer.global_step)
+                logger.log_metrics(curves | metrics if last else curves, step)

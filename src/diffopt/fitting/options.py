@@ -113,6 +113,8 @@ class LoggingOptions:
     """`offline` (kept on this machine, `wandb sync` sends it later), `online` or `disabled`."""
     project: str = "diffopt"
     """Project that WandB files the run under."""
+    machine: bool = False
+    """Let WandB also record what it finds out about the machine: host, user, command line, git, packages, load."""
     metrics_every: int = at_least(1, 100)
     """Steps between two points of the curves against the truth, where that is known."""
     checkpoint_every: int = at_least(1, 250)

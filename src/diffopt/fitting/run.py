@@ -3,19 +3,20 @@
 import contextlib
 import hashlib
 import logging
-import os
+import shutil
 import signal
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from jaxtyping import Bool
 from numpy import ndarray
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from pytorch_lightning.loggers import CSVLogger, Logger
 
 from diffopt.body.model import BodyModel
 from diffopt.fitting.batch import SequenceBatch
@@ -35,6 +36,7 @@ from diffopt.observation.observation import Observation
 from diffopt.prior.interface import GuidingPrior
 from diffopt.prior.motion_prior import MotionPrior, load_prior
 from diffopt.prior.pose_prior import load_pose_prior
+from diffopt.tracking import Replay, Run
 
 NO_PRIOR = "none"
 """What `prior.path` says to fit without a motion prior."""
@@ -101,6 +103,7 @@ def fit_sequence(
     work_dir: Path,
     score: Score | None = None,
     show_progress: bool = True,
+    settings: Mapping[str, Any] | None = None,
 ) -> Fitted:
     """Fit one sequence; go on from the last checkpoint if one of the very same fit lies in `work_dir`.
 
@@ -116,6 +119,7 @@ def fit_sequence(
         work_dir: where logs and checkpoints go.
         score: metrics of an estimate against the truth, where that is known.
         show_progress: draw a progress bar.
+        settings: the configuration, for W&B.
 
     Returns:
         Motion and cameras.
@@ -163,9 +167,11 @@ def fit_sequence(
     fit.stage = next(iter(lengths))
     curves = LossCurves(every=max(2, data.steps // CURVE_POINTS))
     checkpoints = work_dir / f"checkpoints-{_fingerprint(observation, options, guidance, seed, prior)}"
+    replay = Replay()
     callbacks: list[pl.Callback] = [
         StageSwitch(options.stages, lengths),
         curves,
+        replay,
         ModelCheckpoint(
             dirpath=checkpoints, save_top_k=0, save_last=True, every_n_train_steps=log_options.checkpoint_every
         ),
@@ -181,7 +187,7 @@ def fit_sequence(
             devices=1,
             max_epochs=1,
             max_steps=data.steps,
-            logger=_loggers(observation.name, log_options, work_dir),
+            logger=[*_loggers(observation.name, log_options, settings or {}, work_dir, checkpoints), replay],
             callbacks=callbacks,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -228,13 +234,15 @@ def _fingerprint(
     return digest.hexdigest()[:12]
 
 
-def _loggers(name: str, options: LoggingOptions, work_dir: Path) -> list[Logger]:
+def _loggers(
+    name: str, options: LoggingOptions, settings: Mapping[str, Any], work_dir: Path, checkpoints: Path
+) -> list[Logger]:
+    for unfinished in ("logs", "wandb"):  # up to the checkpoint it is logged again (`Replay`)
+        shutil.rmtree(work_dir / unfinished, ignore_errors=True)
     loggers: list[Logger] = [CSVLogger(work_dir, name="logs", version="")]
     if options.wandb != "disabled":
-        os.environ.setdefault("WANDB_SILENT", "true")
-        loggers.append(
-            WandbLogger(name=name, project=options.project, save_dir=work_dir, offline=options.wandb == "offline")
-        )
+        kept = checkpoints / "wandb-id"
+        loggers.append(Run(work_dir, options.wandb, options.project, name, kept, settings, options.machine))
     return loggers
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger, WandbLogger
+from pytorch_lightning.loggers import CSVLogger, Logger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -22,6 +22,7 @@ from diffopt.mocap.reading import read_motions, split
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.features import ARTICULATION, ROOT, SLICES, root_velocity
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription
+from diffopt.tracking import Replay, Run
 from diffopt.training.windows import Batch, MotionWindows, WindowRecipe, normalisation
 
 NORMALISATION_BATCHES = 60
@@ -223,9 +224,11 @@ def train(config: PriorTraining) -> Path:
     generator = torch.Generator().manual_seed(config.seed)
     learn_statistics(prior, [windows.draw(generator) for _ in range(NORMALISATION_BATCHES)])
 
-    loggers: list = [CSVLogger(out, name="curves")]
+    replay = Replay()
+    loggers: list[Logger] = [CSVLogger(out, name="curves"), replay]
     if config.wandb:
-        loggers.append(WandbLogger(project="diffopt-prior", save_dir=out, offline=True))
+        kept = out / "checkpoints" / "wandb-id"
+        loggers.append(Run(out, "offline", "diffopt-prior", "prior", kept, asdict(config)))
     best = ModelCheckpoint(out / "checkpoints", "best", monitor="val_loss", save_top_k=1, enable_version_counter=False)
     last = ModelCheckpoint(
         out / "checkpoints", "last", every_n_train_steps=config.validate_every, enable_version_counter=False
@@ -241,7 +244,7 @@ def train(config: PriorTraining) -> Path:
         num_sanity_val_steps=0,
         gradient_clip_val=config.clip_norm,
         logger=loggers,
-        callbacks=[best, last, LearningRateMonitor(), EarlyStopping("val_loss", patience=config.patience)],
+        callbacks=[best, last, replay, LearningRateMonitor(), EarlyStopping("val_loss", patience=config.patience)],
         log_every_n_steps=25,
         default_root_dir=out,
     )
