@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from diffopt.body.model import load_body
 from diffopt.geometry.cameras import Cameras
-from diffopt.initialisation.recipe import observed_bodies
+from diffopt.initialisation.state import observed_bodies
 from diffopt.motion.motion import Motion
 from diffopt.observation.observation import Observation
 

@@ -114,7 +114,7 @@ def main() -> None:
                         one, body, prior, config.fit, config.guidance, config.logging, seed, "cpu", Path(work),
                         show_progress=False,
                     )  # fmt: skip
-                    systems[f"{name}, seed {seed}"] = Estimate(fitted.motion, fitted.cameras, fitted.state.betas)
+                    systems[f"{name}, seed {seed}"] = Estimate(fitted.motion, fitted.cameras, fitted.initial.betas)
             for name, estimate in systems.items():
                 found = measure(estimate, observation)
                 if not header:

@@ -152,8 +152,8 @@ def main() -> None:
                     observation, body, prior, config.fit, config.guidance, config.logging, seed, "cpu", Path(work),
                     show_progress=False,
                 )  # fmt: skip
-            before = errors(fitted.state.composed, fitted.state.betas, truth)
-            after = errors(fitted.motion, fitted.state.betas, truth)
+            before = errors(fitted.initial.composed, fitted.initial.betas, truth)
+            after = errors(fitted.motion, fitted.initial.betas, truth)
             cells = " | ".join(f"{before[name]:.0f} > {after[name]:.0f}" for name in before)
             print(f"| {observation.name} | {seed} | {cells} |", flush=True)
 

@@ -269,7 +269,7 @@ def _check(config: Config) -> None:
     choices = {
         "device": (config.device, ("auto", "cpu", "cuda")),
         "fit.field.kind": (config.fit.field.kind, ("field", "free")),
-        "fit.path": (config.fit.path, ("prior", "feet", "composed")),
+        "fit.root_trajectory": (config.fit.root_trajectory, ("prior", "feet", "composed")),
         "logging.wandb": (config.logging.wandb, ("offline", "online", "disabled")),
     }
     for key, (value, allowed) in choices.items():

@@ -8,7 +8,8 @@ import torch
 
 from diffopt.fitting.batch import sequence_batch
 from diffopt.fitting.fit import SequenceFit
-from diffopt.initialisation.recipe import initial_state, observed_bodies
+from diffopt.initialisation.state import observed_bodies
+from diffopt.initialisation.world import solve_world
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_zooming_in_makes_no_residual_larger(walk, zoomed, body, small_prior, sh
 
     def reprojection(observation):
         fit = SequenceFit(
-            lambda bodies: initial_state(walk, body, bodies), observed_bodies(walk), walk.fps, body, small_prior,
+            solve_world(walk, body, observed_bodies(walk)), walk.fps, body, small_prior,
             short_recipe.fit, short_recipe.guidance, trust="estimated", seed=0,
         )  # fmt: skip
         fit.start.focal_px.copy_(torch.from_numpy(observation.focal_px))

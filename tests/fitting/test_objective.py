@@ -7,14 +7,14 @@ from diffopt.fitting.batch import sequence_batch
 from diffopt.fitting.fit import SequenceFit
 from diffopt.fitting.objective import prior_phases
 from diffopt.fitting.options import LossWeights, Update
-from diffopt.initialisation.recipe import initial_state, observed_bodies
+from diffopt.initialisation.state import observed_bodies
+from diffopt.initialisation.world import solve_world
 
 
 @pytest.fixture
 def objective_under(walk, body, small_prior, short_recipe):
-    observed = observed_bodies(walk)
     fit = SequenceFit(
-        lambda bodies: initial_state(walk, body, bodies), observed, walk.fps, body, small_prior, short_recipe.fit,
+        solve_world(walk, body, observed_bodies(walk)), walk.fps, body, small_prior, short_recipe.fit,
         short_recipe.guidance, trust="estimated", seed=0, pose_network=None,
     )  # fmt: skip
     batch = sequence_batch(walk, short_recipe.fit.min_confidence)

@@ -61,9 +61,9 @@ def test_the_papers_guidance_is_its_equation_3():
 
 def test_the_papers_start_and_camera_are_its_own():
     fit = load_config("paper").fit
-    assert fit.path == "composed" and fit.field.kind == "field"
+    assert fit.root_trajectory == "composed" and fit.field.kind == "field"
     assert fit.correction.focal_per_frame and not fit.correction.travel_scale
-    assert not any(stage.solve_path for stage in fit.stages.values())
+    assert not any(stage.solve_world for stage in fit.stages.values())
 
 
 def test_nothing_that_the_default_gains_leaks_into_the_papers_recipe(tmp_path):
@@ -162,7 +162,7 @@ def test_each_of_table_5s_rows_leaves_out_what_its_name_says(recipe):
 
     whole = load_config(recipe)
     assert stages(ablated("no_mdm")) == [name for name in stages(whole) if name != "guidance"]
-    assert ablated("no_mdm").prior == whole.prior and ablated("no_mdm").fit.path == whole.fit.path
+    assert ablated("no_mdm").prior == whole.prior and ablated("no_mdm").fit.root_trajectory == whole.fit.root_trajectory
     assert stages(ablated("no_warmup")) == [name for name in stages(whole) if name not in LEARN]
     assert stages(ablated("no_finetuning")) == [name for name in stages(whole) if name != "finetune"]
     assert ablated("learnable_tensors").fit.field.kind == "free"
@@ -200,4 +200,4 @@ def test_without_a_prior_none_is_read_and_none_is_asked(walk, body, short_recipe
 def test_the_prior_that_tells_the_path_is_read_even_if_no_loss_weighs_it(short_recipe):
     silent = run.without_prior(short_recipe.fit)
     assert run.prior_for(silent, "default") is not None
-    assert run.prior_for(dataclasses.replace(silent, path="composed"), "default") is None
+    assert run.prior_for(dataclasses.replace(silent, root_trajectory="composed"), "default") is None

@@ -99,12 +99,12 @@ def test_every_frame_of_a_long_clip_is_looked_at(walk, body, small_prior, short_
     """Windows of a third of the clip: its first and last frame are in about a third or more of them, as any other."""
     from diffopt.fitting.batch import sequence_batch
     from diffopt.fitting.fit import SequenceFit
-    from diffopt.initialisation.recipe import initial_state, observed_bodies
+    from diffopt.initialisation.state import observed_bodies
+    from diffopt.initialisation.world import solve_world
 
     short_recipe.fit.frames_per_step = 20
     fit = SequenceFit(
-        lambda bodies: initial_state(walk, body, bodies),
-        observed_bodies(walk),
+        solve_world(walk, body, observed_bodies(walk)),
         walk.fps,
         body,
         small_prior,

@@ -8,8 +8,8 @@ import torch
 
 from diffopt.body.model import load_body
 from diffopt.fitting.batch import sequence_batch
-from diffopt.initialisation.depth import at_seen_distance
-from diffopt.initialisation.recipe import observed_bodies
+from diffopt.initialisation.depth import move_to_keypoint_depth
+from diffopt.initialisation.state import observed_bodies
 from diffopt.motion.motion import Motion
 from diffopt.observation.observation import Observation
 from diffopt.simulation.front_end_errors import DETECTORS
@@ -37,7 +37,7 @@ def _placed(observation: Observation, body) -> Motion:
     focal, center = torch.as_tensor(observation.focal_px), torch.as_tensor(observation.center_px)
     seen = sequence_batch(observation, 0.3)
     keypoints = (seen.keypoints_px, seen.confidence, seen.regressor)
-    return at_seen_distance(observed_bodies(observation), body, seen.betas, *keypoints, focal, center)
+    return move_to_keypoint_depth(observed_bodies(observation), body, seen.betas, *keypoints, focal, center)
 
 
 @pytest.mark.parametrize("factor", [0.85, 1.0, 1.3])

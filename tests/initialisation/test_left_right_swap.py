@@ -8,8 +8,8 @@ import torch
 
 from diffopt.body.keypoints import mirrored_rows
 from diffopt.body.model import load_body
-from diffopt.initialisation.left_right_swap import with_sides_mended
-from diffopt.initialisation.recipe import observed_bodies
+from diffopt.initialisation.left_right_swap import swap_mistaken_sides
+from diffopt.initialisation.state import observed_bodies
 from diffopt.observation.keypoint_sets import KEYPOINT_SETS
 from diffopt.simulation.front_end_errors import DETECTORS
 from diffopt.simulation.synthetic import simulate_observation, synthetic_walk
@@ -28,7 +28,7 @@ def walk(body):
     return simulate_observation(body, *motion, fps=30.0, camera="follow", errors=errors, seed=2)
 
 
-def swapped(observation, frames):
+def with_swap(observation, frames):
     mirror = mirrored_rows(observation.keypoint_set)
     keypoints, confidence = observation.keypoints_px.copy(), observation.confidence.copy()
     keypoints[frames], confidence[frames] = keypoints[frames][:, mirror], confidence[frames][:, mirror]
@@ -45,25 +45,25 @@ def test_every_side_has_another(keypoint_set):
 
 
 def test_what_is_right_is_left_alone(walk, body):
-    same, exchanged = with_sides_mended(walk, body, observed_bodies(walk))
-    assert same is walk and not exchanged.any()
+    same, swapped = swap_mistaken_sides(walk, body, observed_bodies(walk))
+    assert same is walk and not swapped.any()
 
 
 @pytest.mark.parametrize("frames", [slice(20, 25), slice(0, 4), slice(57, 60)])
 def test_a_slip_is_mended(walk, body, frames):
-    wrong = swapped(walk, frames)
+    wrong = with_swap(walk, frames)
 
-    mended, exchanged = with_sides_mended(wrong, body, observed_bodies(wrong))
+    mended, swapped = swap_mistaken_sides(wrong, body, observed_bodies(wrong))
 
-    assert exchanged[frames].all() and exchanged.sum() == frames.stop - frames.start
+    assert swapped[frames].all() and swapped.sum() == frames.stop - frames.start
     np.testing.assert_array_equal(mended.keypoints_px, walk.keypoints_px)
     np.testing.assert_array_equal(mended.confidence, walk.confidence)
 
 
 def test_a_body_that_is_the_wrong_way_round_throughout_turns_no_keypoints(walk, body):
-    wrong = swapped(walk, slice(None))
-    same, exchanged = with_sides_mended(wrong, body, observed_bodies(wrong))
-    assert same is wrong and not exchanged.any()
+    wrong = with_swap(walk, slice(None))
+    same, swapped = swap_mistaken_sides(wrong, body, observed_bodies(wrong))
+    assert same is wrong and not swapped.any()
 
 
 def test_a_body_that_is_the_wrong_way_round_for_a_moment_turns_no_keypoints(walk, body):
@@ -72,17 +72,17 @@ def test_a_body_that_is_the_wrong_way_round_for_a_moment_turns_no_keypoints(walk
     about = torch.diag(torch.tensor([-1.0, 1.0, -1.0]))
     orient = bodies.global_orient.clone()
     orient[20:25] = orient[20:25] @ about
-    same, exchanged = with_sides_mended(walk, body, replace(bodies, global_orient=orient))
-    assert same is walk and not exchanged.any()
+    same, swapped = swap_mistaken_sides(walk, body, replace(bodies, global_orient=orient))
+    assert same is walk and not swapped.any()
 
 
 def test_more_than_a_slip_is_left_alone(walk, body):
-    wrong = swapped(walk, slice(10, 45))
-    same, exchanged = with_sides_mended(wrong, body, observed_bodies(wrong))
-    assert same is wrong and not exchanged.any()
+    wrong = with_swap(walk, slice(10, 45))
+    same, swapped = swap_mistaken_sides(wrong, body, observed_bodies(wrong))
+    assert same is wrong and not swapped.any()
 
 
 def test_keypoints_that_are_nowhere_seen_are_no_evidence(walk, body):
     blind = replace(walk, confidence=np.zeros_like(walk.confidence))
-    same, exchanged = with_sides_mended(blind, body, observed_bodies(blind))
-    assert same is blind and not exchanged.any()
+    same, swapped = swap_mistaken_sides(blind, body, observed_bodies(blind))
+    assert same is blind and not swapped.any()

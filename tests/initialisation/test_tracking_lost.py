@@ -10,8 +10,9 @@ from scipy.spatial.transform import Rotation
 
 from diffopt.body.model import load_body
 from diffopt.geometry.cameras import to_camera
-from diffopt.initialisation.recipe import initial_state, observed_bodies
-from diffopt.initialisation.tracking_lost import contradicted, lost_steps, pieces, turned_on
+from diffopt.initialisation.state import observed_bodies
+from diffopt.initialisation.tracking_lost import bridge_rotations, legs_contradict_camera, lost_steps, segment_numbers
+from diffopt.initialisation.world import solve_world
 from diffopt.prior.motion_prior import load_prior
 from diffopt.simulation.front_end_errors import DETECTORS
 from diffopt.simulation.synthetic import simulate_observation, synthetic_walk
@@ -44,20 +45,20 @@ def test_an_even_turn_goes_on_through_what_was_missed():
     seen, places = forgetting(rotation, centers, lost)
 
     assert (lost_steps(seen, places) == lost).all()
-    turned, moved = turned_on(seen, places, lost)
+    turned, moved = bridge_rotations(seen, places, lost)
 
     np.testing.assert_allclose(turned, rotation, atol=1e-9)
     # The known steps point where they did; the missed ones are still missed.
     np.testing.assert_allclose(np.diff(moved, axis=0)[~lost], np.diff(centers, axis=0)[~lost], atol=1e-9)
     assert np.abs(np.diff(moved, axis=0)[lost]).max() == 0
-    assert list(np.unique(pieces(lost))) == [0, 1, 2, 3, 4, 5, 6]
+    assert list(np.unique(segment_numbers(lost))) == [0, 1, 2, 3, 4, 5, 6]
 
 
 def test_a_camera_that_moves_or_never_does_is_not_lost():
     rotation, centers = orbit()
     assert not lost_steps(rotation, centers).any()
     assert not lost_steps(rotation, 0 * centers).any()
-    same, places = turned_on(rotation, centers, np.zeros(39, dtype=bool))
+    same, places = bridge_rotations(rotation, centers, np.zeros(39, dtype=bool))
     assert same is rotation and places is centers
 
 
@@ -72,9 +73,9 @@ def test_a_camera_that_stops_to_pan_is_not_lost():
 def test_legs_contradict_a_camera_that_is_said_to_stand():
     walk = np.tile([0.0, 0.0, 1.3], (60, 1))
     on_the_spot, away = np.zeros((61, 3)), np.concatenate([np.zeros((1, 3)), np.cumsum(walk / 30, axis=0)])
-    assert contradicted(walk, on_the_spot, 30.0)
-    assert not contradicted(walk, away, 30.0)
-    assert not contradicted(0 * walk, on_the_spot, 30.0)
+    assert legs_contradict_camera(walk, on_the_spot, 30.0)
+    assert not legs_contradict_camera(walk, away, 30.0)
+    assert not legs_contradict_camera(0 * walk, on_the_spot, 30.0)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def walk():
 
 
 def _travelled(observation, body) -> tuple[float, float]:
-    state = initial_state(observation, body, observed_bodies(observation), load_prior())
+    state = solve_world(observation, body, observed_bodies(observation), load_prior())
     # Whatever is put together anew: the camera sees the body where it saw it.
     rest_pelvis = body.rest_joints(state.betas)[0]
     pelvis_c = to_camera(
@@ -135,6 +136,6 @@ def test_turns_are_taken_in_the_cameras_own_axes():
     lost[8:11] = True
     seen, places = forgetting(rotation, centers, lost)
 
-    turned, _ = turned_on(seen, places, lost)
+    turned, _ = bridge_rotations(seen, places, lost)
 
     np.testing.assert_allclose(turned, rotation, atol=1e-9)

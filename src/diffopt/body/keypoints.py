@@ -1,10 +1,13 @@
 """The points of the detectors' keypoint sets on the body (`observation.keypoint_sets` names them)."""
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from diffopt.observation.keypoint_sets import JOINT_NAMES, KEYPOINT_SETS, SURFACE_NAMES
+from diffopt.observation.observation import Observation
 
 LANDMARK_NAMES: tuple[str, ...] = tuple(f"joint:{name}" for name in JOINT_NAMES) + SURFACE_NAMES
 FOOT_LANDMARKS: dict[str, tuple[str, str]] = {
@@ -36,6 +39,25 @@ def keypoint_regressor(keypoint_set: str) -> Float[Tensor, "K 47"]:
         for name in names:
             regressor[row, LANDMARK_NAMES.index(name)] = 1.0 / len(names)
     return regressor
+
+
+class Keypoints(NamedTuple):
+    """Detections that can be compared with a body."""
+
+    keypoints_px: Float[Tensor, "T K 2"]
+    confidence: Float[Tensor, "T K"]
+    """0 where the detector was unsure or the body has no such point."""
+    regressor: Float[Tensor, "K 47"]
+    """Keypoints as means of the body's landmarks."""
+
+
+def confident_keypoints(observation: Observation, min_confidence: float) -> Keypoints:
+    """The keypoints of an observation; those trusted less than `min_confidence` have confidence 0."""
+    regressor = keypoint_regressor(observation.keypoint_set)
+    seen = torch.as_tensor(observation.frame_valid)
+    confidence = torch.as_tensor(observation.confidence).float() * (regressor.sum(dim=1) > 0)
+    confidence = torch.where(confidence >= min_confidence, confidence, 0.0) * seen[:, None]
+    return Keypoints(torch.as_tensor(observation.keypoints_px).float(), confidence, regressor)
 
 
 def mirrored_rows(keypoint_set: str) -> list[int]:

@@ -126,7 +126,7 @@ def _check_body(observation: Observation, body: BodyModel) -> None:
 
 def _compare(truth: TruthScore, fitted: Fitted) -> dict[str, Any]:
     """The metrics of the fit, and of what it was given."""
-    state = fitted.state
+    state = fitted.initial
     return {
         **truth(fitted.motion, fitted.cameras),
         "initial_composition": truth(state.composed, state.cameras),

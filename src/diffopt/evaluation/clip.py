@@ -23,7 +23,8 @@ from diffopt.formats.recognition import OBSERVATION, recognise
 from diffopt.geometry.cameras import Cameras
 from diffopt.initialisation.gravity import rotation_to_up
 from diffopt.initialisation.known_height import with_known_height
-from diffopt.initialisation.recipe import initial_state, observed_bodies
+from diffopt.initialisation.state import observed_bodies
+from diffopt.initialisation.world import solve_world
 from diffopt.losses.guidance import Guidance
 from diffopt.motion.motion import Motion, turn_world
 from diffopt.observation.observation import Observation
@@ -165,7 +166,7 @@ def _estimate(clip: Clip, observation: Observation, body: BodyModel) -> Estimate
     prior = prior_for(recipe.fit, recipe.prior)
     if clip.kind == "initial":
         path_prior = prior if isinstance(prior, MotionPrior) else None
-        state = initial_state(observation, body, observed_bodies(observation), path_prior)
+        state = solve_world(observation, body, observed_bodies(observation), path_prior)
         return Estimate(state.composed, state.cameras, state.betas)
     work = Path(clip.work)
     fitted = fit_sequence(
@@ -181,7 +182,7 @@ def _estimate(clip: Clip, observation: Observation, body: BodyModel) -> Estimate
         show_progress=False,
     )
     shutil.rmtree(work, ignore_errors=True)
-    return Estimate(fitted.motion, fitted.cameras, fitted.state.betas)
+    return Estimate(fitted.motion, fitted.cameras, fitted.initial.betas)
 
 
 def given_world(observation: Observation, body: BodyModel) -> Estimate:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diffopt.body.keypoints import keypoint_regressor
+from diffopt.body.keypoints import confident_keypoints
 from diffopt.observation.observation import Observation
 
 UNSEEN_TRUST = 0.01
@@ -58,11 +58,8 @@ def sequence_batch(observation: Observation, min_confidence: float) -> SequenceB
         observation: the sequence as it was observed.
         min_confidence: keypoints trusted less than this are left out.
     """
-    regressor = keypoint_regressor(observation.keypoint_set)
+    keypoints, confidence, regressor = confident_keypoints(observation, min_confidence)
     seen = torch.as_tensor(observation.frame_valid)
-    confidence = torch.as_tensor(observation.confidence).float() * (regressor.sum(dim=1) > 0)
-    confidence = torch.where(confidence >= min_confidence, confidence, 0.0) * seen[:, None]
-    keypoints = torch.as_tensor(observation.keypoints_px).float()
     return SequenceBatch(
         fps=observation.fps,
         betas=torch.as_tensor(observation.betas).float(),

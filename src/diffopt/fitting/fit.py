@@ -12,8 +12,9 @@ from diffopt.body.model import BodyModel
 from diffopt.fitting.batch import SequenceBatch
 from diffopt.fitting.objective import Objective
 from diffopt.fitting.options import FitOptions, LossWeights, Stage, Update
-from diffopt.fitting.start import FindStart, Start
+from diffopt.fitting.start import Start
 from diffopt.geometry.cameras import Cameras, to_camera
+from diffopt.initialisation.state import InitialState
 from diffopt.losses.guidance import Guidance
 from diffopt.motion.correction import CameraCorrection
 from diffopt.motion.field import ExpectedPath, MotionField
@@ -33,8 +34,7 @@ class SequenceFit(pl.LightningModule):
 
     def __init__(
         self,
-        find_start: FindStart,
-        observed: Motion,
+        initial: InitialState,
         fps: float,
         body: BodyModel,
         prior: GuidingPrior | None,
@@ -46,8 +46,7 @@ class SequenceFit(pl.LightningModule):
     ) -> None:
         """
         Args:
-            find_start: brings bodies in the camera frame, and the given camera, into one world.
-            observed: the initial bodies in the camera frame.
+            initial: where the fit starts from.
             fps: frames per second.
             body: the body to pose; frozen.
             prior: the motion prior; frozen. None if no stage asks for it.
@@ -61,9 +60,8 @@ class SequenceFit(pl.LightningModule):
         self.options = options
         self.guidance = guidance
         self.seed = seed
-        self.find_start = find_start
-        self.start = Start(find_start(observed))
-        num_frames = len(observed)
+        self.start = Start(initial)
+        num_frames = len(initial.motion)
         torch.manual_seed(seed)
         if options.field.kind == "free":
             self.field: MotionField | FreeMotion = FreeMotion(self.start.motion)
@@ -180,10 +178,8 @@ class SequenceFit(pl.LightningModule):
         return self.field(phase), self.correction(self.start.cameras)
 
     @torch.no_grad()
-    def solve_path(self, betas: Float[Tensor, "10"]) -> None:
-        """Start anew from the bodies as they stand: their feet tell path and scale better than the initial ones did.
-
-        The bodies are taken as the corrected cameras see them; the corrections begin again at nothing.
+    def bodies_in_camera(self, betas: Float[Tensor, "10"]) -> Motion:
+        """The bodies as they stand, in the camera frame of each frame, as the corrected cameras see them.
 
         Args:
             betas: shape of the body.
@@ -191,7 +187,11 @@ class SequenceFit(pl.LightningModule):
         motion, cameras = self.estimate()
         rest_pelvis = self.body.rest_joints(betas)[0]
         pelvis_c = to_camera((motion.transl + rest_pelvis)[:, None], cameras.rotation_w2c, cameras.translation_w2c)
-        seen = Motion(motion.body_pose, cameras.rotation_w2c @ motion.global_orient, pelvis_c[:, 0] - rest_pelvis)
-        self.start.move_to(self.find_start(seen))
+        return Motion(motion.body_pose, cameras.rotation_w2c @ motion.global_orient, pelvis_c[:, 0] - rest_pelvis)
+
+    @torch.no_grad()
+    def restart(self, initial: InitialState) -> None:
+        """Start anew from another state; the corrections begin again at nothing."""
+        self.start.move_to(initial)
         self.field.start_from(self.start.motion)
         self.correction.reset()

@@ -79,8 +79,8 @@ class Stage:
     """Adam's step size for the corrections."""
     final_lr: float = fraction(0.1)
     """Share of both step sizes left at the end of the stage; they fall along a cosine."""
-    solve_path: bool = False
-    """Before the stage, solve path, scale, gravity and floor anew from the bodies as they stand."""
+    solve_world: bool = False
+    """Before the stage, solve root trajectory, scale, gravity and floor anew from the bodies as they stand."""
     updates: dict[str, Update] = dataclasses.field(default_factory=dict)
 
 
@@ -94,9 +94,9 @@ class FitOptions:
     """Residual that costs half the ceiling of L_2D, as a share of the person's height in the image."""
     min_confidence: float = fraction(0.3)
     """Keypoints trusted less than this are left out."""
-    path: str = "prior"
-    """What tells the initial path, x_init: `prior` (what the motion prior expects of the legs), `feet` (planted feet
-    alone) or `composed` (the given camera alone, its unit taken for a metre: the paper's)."""
+    root_trajectory: str = "prior"
+    """What tells the initial root trajectory, x_init: `prior` (what the motion prior expects of the legs), `feet` (feet
+    in contact alone) or `composed` (the given camera alone, its unit taken for a metre: the paper's)."""
     pose_prior: str = "default"
     """What a weight of `pose_prior` asks: `default` (shipped), or the path of another one, VPoser's folder say."""
     field: FieldOptions = dataclasses.field(default_factory=FieldOptions)

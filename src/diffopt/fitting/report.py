@@ -46,14 +46,14 @@ def to_result(
     """
     motion, cameras = fitted.motion, fitted.cameras
     body_pose, global_orient, transl = motion.axis_angle()
-    landmarks = body.landmarks(motion.body_pose, motion.global_orient, motion.transl, fitted.state.betas)
+    landmarks = body.landmarks(motion.body_pose, motion.global_orient, motion.transl, fitted.initial.betas)
     return Result(
         fps=observation.fps,
         body_model=body.name,
         body_pose=body_pose.numpy(),
         global_orient=global_orient.numpy(),
         transl=transl.numpy(),
-        betas=fitted.state.betas.numpy(),
+        betas=fitted.initial.betas.numpy(),
         joints=landmarks[:, :24].numpy(),
         rotation_w2c=cameras.rotation_w2c.numpy(),
         translation_w2c=cameras.translation_w2c.numpy(),
@@ -88,7 +88,7 @@ def _diagnostics(fitted: Fitted, observation: Observation, landmarks: Float[Tens
         "correction": _correction_sizes(fitted),
         "losses": fitted.curves,
         "low_trust": _spans(doubtful),
-        "sides_exchanged": _spans(fitted.exchanged),
+        "left_right_swaps": _spans(fitted.swapped),
     }
 
 

@@ -26,9 +26,8 @@ from diffopt.fitting.fit import SequenceFit
 from diffopt.fitting.options import FitOptions, LoggingOptions
 from diffopt.fitting.stages import StageSwitch, stage_lengths
 from diffopt.geometry.cameras import Cameras
-from diffopt.initialisation.depth import at_seen_distance
-from diffopt.initialisation.left_right_swap import with_sides_mended
-from diffopt.initialisation.recipe import InitialState, composed_state, initial_state, observed_bodies
+from diffopt.initialisation.recipe import initialise, world_solver
+from diffopt.initialisation.state import InitialState
 from diffopt.losses.guidance import Guidance
 from diffopt.motion.correction import CameraCorrection
 from diffopt.motion.motion import Motion
@@ -55,11 +54,11 @@ class Fitted:
     """The given cameras in the world of the fit, before their corrections."""
     findings: dict[str, float]
     """Scale, gravity and so on, as last found."""
-    state: InitialState
-    """What the fit started from."""
+    initial: InitialState
+    """The world of the bodies as they were given."""
     batch: SequenceBatch
-    exchanged: Bool[ndarray, "T"]
-    """Frames whose keypoints had left and right mistaken."""
+    swapped: Bool[ndarray, "T"]
+    """Frames whose keypoints had left and right swapped."""
     curves: dict[str, dict[str, list[list[float]]]]
     seconds: float
     """Of this run alone, without what was done before a resume."""
@@ -71,7 +70,7 @@ def prior_for(options: FitOptions, path: str | Path) -> GuidingPrior | None:
     Raises:
         DiffoptError: the file is missing or not a prior.
     """
-    if str(path) == NO_PRIOR or not (options.path == "prior" or _asked("diffusion", options)):
+    if str(path) == NO_PRIOR or not (options.root_trajectory == "prior" or _asked("diffusion", options)):
         return None
     return load_prior(path)
 
@@ -128,33 +127,13 @@ def fit_sequence(
     if prior is None:
         options = without_prior(options)
     lengths = stage_lengths(options, observation.num_frames)
-    observed = observed_bodies(observation)
-    observation, exchanged = with_sides_mended(observation, body, observed)
-    data = SequenceDataModule(observation, options.min_confidence, steps=sum(lengths.values()))
-    # Only our own prior says what path belongs to a pose sequence.
-    path_prior = prior if options.path == "prior" and isinstance(prior, MotionPrior) else None
-
-    def find_start(bodies_c: Motion) -> InitialState:
-        if options.path == "composed":
-            return composed_state(observation, body, bodies_c)
-        return initial_state(observation, body, bodies_c, path_prior)
-
-    state, bodies = find_start(observed), observed
-    if options.path != "composed":
-        seen = data.batch
-        bodies = at_seen_distance(
-            observed,
-            body,
-            seen.betas,
-            seen.keypoints_px,
-            seen.confidence,
-            seen.regressor,
-            state.cameras.focal_px,
-            state.cameras.center_px,
-        )
+    # Only our own prior says what root trajectory belongs to a pose sequence.
+    solve = world_solver(observation, body, options.root_trajectory, prior if isinstance(prior, MotionPrior) else None)
+    move_bodies = options.root_trajectory != "composed"
+    initialisation = initialise(observation, body, solve, options.min_confidence, move_bodies)
+    data = SequenceDataModule(initialisation.observation, options.min_confidence, steps=sum(lengths.values()))
     fit = SequenceFit(
-        lambda bodies_c: find_start(bodies_c.to("cpu")),
-        bodies,
+        initialisation.start,
         observation.fps,
         body,
         prior,
@@ -166,10 +145,10 @@ def fit_sequence(
     )
     fit.stage = next(iter(lengths))
     curves = LossCurves(every=max(2, data.steps // CURVE_POINTS))
-    checkpoints = work_dir / f"checkpoints-{_fingerprint(observation, options, guidance, seed, prior)}"
+    checkpoints = work_dir / f"checkpoints-{_fingerprint(initialisation.observation, options, guidance, seed, prior)}"
     replay = Replay()
     callbacks: list[pl.Callback] = [
-        StageSwitch(options.stages, lengths),
+        StageSwitch(options.stages, lengths, solve),
         curves,
         replay,
         ModelCheckpoint(
@@ -207,9 +186,9 @@ def fit_sequence(
         correction=fit.correction,
         given=fit.start.cameras,
         findings=fit.start.findings,
-        state=state,
+        initial=initialisation.given,
         batch=data.batch,
-        exchanged=exchanged,
+        swapped=initialisation.swapped,
         curves=curves.curves,
         seconds=time.perf_counter() - started,
     )

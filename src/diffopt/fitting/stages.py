@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from diffopt.fitting.batch import SequenceBatch
 from diffopt.fitting.fit import SequenceFit
 from diffopt.fitting.options import FitOptions, Stage
+from diffopt.initialisation.recipe import WorldSolver
 
 
 def stage_lengths(options: FitOptions, num_frames: int) -> dict[str, int]:
@@ -40,17 +41,25 @@ class StageSwitch(pl.Callback):
     stage while the optimizer's state is still the last one's.
     """
 
-    def __init__(self, stages: Mapping[str, Stage], lengths: Mapping[str, int]) -> None:
+    def __init__(self, stages: Mapping[str, Stage], lengths: Mapping[str, int], solve_world: WorldSolver) -> None:
+        """
+        Args:
+            stages: by name, in the order in which they are run.
+            lengths: optimizer steps of each stage that is run.
+            solve_world: finds the world of the bodies as they stand, for stages that ask for it.
+        """
         self.stages = stages
         self.lengths = lengths
+        self.solve_world = solve_world
 
     def on_train_batch_start(self, trainer: pl.Trainer, fit: SequenceFit, batch: SequenceBatch, batch_idx: int) -> None:  # type: ignore[override]
         name, step = locate(self.lengths, trainer.global_step)
         stage = self.stages[name]
         if name != fit.stage:
             fit.stage = name
-            if stage.solve_path:
-                fit.solve_path(batch.betas)
+            if stage.solve_world:
+                # Their feet tell trajectory and scale better than those of the bodies that were given.
+                fit.restart(self.solve_world(fit.bodies_in_camera(batch.betas).to("cpu")))
             trainer.strategy.setup_optimizers(trainer)
         progress = step / self.lengths[name]
         for optimizer in trainer.optimizers:

@@ -1,15 +1,10 @@
 """The state that a fit starts from, as buffers: a checkpoint holds it, since a fit may find a better one on its way."""
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
 from diffopt.geometry.cameras import Cameras
-from diffopt.initialisation.recipe import InitialState
+from diffopt.initialisation.state import InitialState
 from diffopt.motion.motion import Motion
-
-FindStart = Callable[[Motion], InitialState]
-"""Brings bodies in the camera frame, and the given camera, into one world."""
 
 
 class Start(nn.Module):

@@ -23,7 +23,7 @@ MOST = 10.0
 """Where all bodies would have to move by such a factor, they are not of these keypoints, and stay where they are."""
 
 
-def at_seen_distance(
+def move_to_keypoint_depth(
     bodies_c: Motion,
     body: BodyModel,
     betas: Float[Tensor, "10"],

@@ -1,4 +1,4 @@
-"""Which way is up, and where the floor is, from bodies and their planted feet."""
+"""Which way is up, and where the floor is, from bodies and their feet in contact."""
 
 import numpy as np
 import roma
@@ -109,26 +109,26 @@ def up_from_balance(
 def up_from_contacts(
     joints: Float[ndarray, "T 24 3"],
     feet: Float[ndarray, "T F 3"],
-    planted: Float[ndarray, "T F"],
+    contact: Float[ndarray, "T F"],
     root: Float[ndarray, "T 3"],
     fps: float,
 ) -> Float[ndarray, "3"]:
     """World-up as in `up_from_balance`, once it is known when which point of a foot is down, and where people go.
 
-    A runner's lower foot trails behind while nothing carries: only what is planted is support. And who gathers speed
+    A runner's lower foot trails behind while nothing carries: only what is in contact is support. And who gathers speed
     leans into it: the ground pushes along g up + a (Newton), on average along g up + (gained velocity) / duration.
 
     Args:
         joints: relative to the root, axes of the camera's world, metres.
         feet: points of the soles, likewise.
-        planted: how far each point is down, 0 to 1.
+        contact: how far each point is down, 0 to 1.
         root: its path, same axes, metres.
         fps: frames per second.
 
     Returns:
         Unit vector.
     """
-    carrying = planted + 1e-6
+    carrying = contact + 1e-6
     center = center_of_mass(joints)
     support = (carrying[..., None] * feet).sum(axis=1) / carrying.sum(axis=1)[:, None]
     push = carrying.max(axis=1) @ (center - support)
@@ -202,9 +202,9 @@ def up_of_held_camera(
     return level / np.linalg.norm(level)
 
 
-def up_from_planted_feet(
+def up_from_level_contacts(
     points: Float[ndarray, "T F 3"],
-    planted: Float[ndarray, "T F"],
+    contact: Float[ndarray, "T F"],
     depth_m: Float[ndarray, "T"],
     fps: float,
     height_error_m: float = 0.03,
@@ -212,14 +212,14 @@ def up_from_planted_feet(
     tilt_error: float = 0.05,
     place_m: float = 0.2,
 ) -> Float[ndarray, "3"]:
-    """A small correction of +y that makes planted feet lie on one level.
+    """A small correction of +y that makes feet in contact lie on one level.
 
     The level itself may wander: as the tilt of an estimated camera drifts, somebody far off seems to walk up and down
     hills, which say nothing of what is up.
 
     Args:
         points: foot points in the world, y about up, metres.
-        planted: how far each is down, 0 to 1.
+        contact: how far each is down, 0 to 1.
         depth_m: how far from the camera the person was seen, metres.
         fps: frames per second.
         height_error_m: how level floor and feet are, metres.
@@ -230,9 +230,9 @@ def up_from_planted_feet(
     Returns:
         Unit vector, near +y.
     """
-    crowd = _crowd(points.reshape(-1, 3), planted.ravel(), place_m).reshape(planted.shape)
+    crowd = _crowd(points.reshape(-1, 3), contact.ravel(), place_m).reshape(contact.shape)
     # A trace of evidence everywhere: the levels of a clip in which no foot is ever down must come out somehow.
-    evidence = (planted / np.maximum(crowd, 1e-9) + 1e-9) / height_error_m**2
+    evidence = (contact / np.maximum(crowd, 1e-9) + 1e-9) / height_error_m**2
     height, ground = points[..., 1], points[..., [0, 2]]
     stiff = fps / (drift * np.maximum(depth_m[1:], NEAR_M)) ** 2
     weight = evidence
@@ -244,11 +244,11 @@ def up_from_planted_feet(
         chain[1, 1:] += stiff
         chain[1, :-1] += stiff
         chain[0, 1:] = -stiff
-        told = np.einsum("tf,tfi->ti", weight, np.concatenate([height[..., None], ground], axis=-1))
-        levels = scipy.linalg.solveh_banded(chain, told)
+        moments = np.einsum("tf,tfi->ti", weight, np.concatenate([height[..., None], ground], axis=-1))
+        levels = scipy.linalg.solveh_banded(chain, moments)
         weighted = weight[..., None] * ground
-        normal = np.einsum("tfi,tfj->ij", weighted, ground) - told[:, 1:].T @ levels[:, 1:]
-        known = told[:, 1:].T @ levels[:, 0] - np.einsum("tfi,tf->i", weighted, height)
+        normal = np.einsum("tfi,tfj->ij", weighted, ground) - moments[:, 1:].T @ levels[:, 1:]
+        known = moments[:, 1:].T @ levels[:, 0] - np.einsum("tfi,tf->i", weighted, height)
         tilt = np.linalg.solve(normal + np.eye(2) / tilt_error**2, known)
         residual = height + ground @ tilt - (levels @ np.array([1.0, *tilt]))[:, None]
         weight = evidence / (1 + (residual / (2 * height_error_m)) ** 2)
@@ -268,17 +268,17 @@ def _crowd(points: Float[ndarray, "N 3"], weight: Float[ndarray, "N"], place_m: 
     return (distances @ np.bincount(cell.ravel(), weight))[cell.ravel()]
 
 
-def floor_height(heights: Float[ndarray, "N"], planted: Float[ndarray, "N"], share_below: float = 0.25) -> float:
-    """Height of the floor: the weighted lower quartile of planted foot points, metres.
+def floor_height(heights: Float[ndarray, "N"], contact: Float[ndarray, "N"], share_below: float = 0.25) -> float:
+    """Height of the floor: the weighted lower quartile of foot points in contact, metres.
 
-    Not their median: a point that is taken for planted may be a little above the floor, but never below it, where
+    Not their median: a point that is taken for in contact may be a little above the floor, but never below it, where
     only errors of the estimate put it.
 
     Args:
         heights: of foot points, metres.
-        planted: how far each is down, 0 to 1.
+        contact: how far each is down, 0 to 1.
         share_below: the part of their weight that may lie below the floor.
     """
     order = np.argsort(heights)
-    total = np.cumsum(planted[order])
+    total = np.cumsum(contact[order])
     return float(heights[order][np.searchsorted(total, share_below * total[-1])])

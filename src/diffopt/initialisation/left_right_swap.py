@@ -1,6 +1,6 @@
 """Keypoints whose left and right a detector took for each other for a few frames, put right.
 
-A fit would turn the whole body round to follow them. Two witnesses must agree before sides are exchanged: the initial
+A fit would turn the whole body round to follow them. Two witnesses must agree before sides are swapped: the initial
 body, whose estimator looked at the same picture, and the keypoints just before and after.
 """
 
@@ -18,15 +18,15 @@ from diffopt.motion.motion import Motion
 from diffopt.observation.observation import Observation
 
 BETTER = 0.7
-"""Exchanged, the keypoints must lie this much nearer to the body (ratio of mean distances)."""
+"""Swapped, the keypoints must lie this much nearer to the body (ratio of mean distances)."""
 LONGEST_S = 1.0
 """A longer span is no slip of the detector: then it may be the body that is the wrong way round."""
 
 
-def with_sides_mended(
+def swap_mistaken_sides(
     observation: Observation, body: BodyModel, bodies_c: Motion
 ) -> tuple[Observation, Bool[ndarray, "T"]]:
-    """The observation with left and right of its keypoints exchanged where they were mistaken.
+    """The observation with left and right of its keypoints swapped where they were mistaken.
 
     Args:
         observation: keypoints, confidences, focal length.
@@ -47,29 +47,29 @@ def with_sides_mended(
     seen = (observation.confidence > 0) & on_body & observation.frame_valid[:, None]
     mirror = mirrored_rows(observation.keypoint_set)
     keypoints = np.where(seen[..., None], observation.keypoints_px, np.nan)
-    exchanged = _mistaken(keypoints, keypoints[:, mirror], expected, observation.fps)
-    if not exchanged.any():
-        return observation, exchanged
-    chosen = exchanged[:, None]
+    swapped = _mistaken(keypoints, keypoints[:, mirror], expected, observation.fps)
+    if not swapped.any():
+        return observation, swapped
+    chosen = swapped[:, None]
     return replace(
         observation,
         keypoints_px=np.where(chosen[..., None], observation.keypoints_px[:, mirror], observation.keypoints_px),
         confidence=np.where(chosen, observation.confidence[:, mirror], observation.confidence),
-    ), exchanged
+    ), swapped
 
 
 def _mistaken(
     keypoints: Float[ndarray, "T K 2"],
-    exchanged: Float[ndarray, "T K 2"],
+    swapped: Float[ndarray, "T K 2"],
     expected: Float[ndarray, "T K 2"],
     fps: float,
 ) -> Bool[ndarray, "T"]:
-    nearer = _distance(exchanged, expected) < BETTER * _distance(keypoints, expected)
+    nearer = _distance(swapped, expected) < BETTER * _distance(keypoints, expected)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], nearer, [False]]).astype(int))).reshape(-1, 2)
     for start, stop in edges:
         jumps = [
             _distance(track[inside], keypoints[outside])
-            for track in (keypoints, exchanged)
+            for track in (keypoints, swapped)
             for inside, outside in ((start, start - 1), (stop - 1, stop))
             if 0 <= outside < len(keypoints)
         ]

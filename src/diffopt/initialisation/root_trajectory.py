@@ -1,15 +1,15 @@
-"""The root's path and the camera's scale from one linear least-squares problem.
+"""Root trajectory, scale and contacts from one linear least-squares problem.
 
-Three kinds of evidence, all linear in the path x_t and in the scale s of the camera's translation:
+Three kinds of evidence, all linear in the root trajectory x_t and in the scale s of the camera's translation:
 
 * sight: in the world, the body seen at p_t from a camera at centre s c_t stands at x_t = a_t + s c_t (a_t is p_t turned
   into the world); well known across the line of sight, poorly along it;
-* feet: while a foot is down, the root moves by what the foot moves backwards under it; or, where a motion prior is at
-  hand, what it expects of the legs (`strides`), which knows of flight as well; both only while somebody is seen, since
-  legs that are made up for the time between do not walk;
+* feet: while a foot is in contact, the root moves by what the foot moves backwards under it; or, where a motion prior
+  is at hand, by what it expects of the legs (`expected_velocity`), which knows of flight as well; both only while
+  somebody is seen, since legs that are made up for the time between do not walk;
 * inertia: bodies do not jerk.
 
-Where the camera was lost (`lost_camera`), its path is in pieces, and where each stands is unknown too.
+Where the camera was lost (`tracking_lost`), its trajectory is in segments, and where each stands is unknown too.
 
 Which foot is down is not known, so the feet's evidence is reweighted until it agrees with itself.
 """
@@ -36,8 +36,8 @@ class Evidence:
     along_m: float = 0.15
     """Position along the line of sight, metres at `reference_depth_m`; both grow with depth."""
     reference_depth_m: float = 4.0
-    planted_m_s: float = 0.10
-    """Speed of a planted foot, metres per second."""
+    contact_m_s: float = 0.10
+    """Speed of a foot in contact, metres per second."""
     expected_m_s: float = 0.4
     """Error of the velocity that the prior expects, metres per second; large, since it errs alike for many frames."""
     acceleration_m_s2: float = 4.0
@@ -51,13 +51,13 @@ MIN_TRAVEL_M = 0.05
 behind or in slow motion, can make its scale come out below nought: a world seen in a mirror."""
 FEET_DECIDE = Evidence()
 """Where the camera's scale is sought: the legs are all there is to find it by."""
-SIGHT_DECIDES = Evidence(along_m=0.06, planted_m_s=1.0, expected_m_s=1.0)
+VIEW_DECIDES = Evidence(along_m=0.06, contact_m_s=1.0, expected_m_s=1.0)
 """Where the camera's scale is known: an estimated body sets its feet too short or askew throughout, which over a clip
 misleads the path more than the noise of single sights."""
 
 
 @dataclass(frozen=True)
-class RootPath:
+class RootTrajectory:
     """What the evidence says."""
 
     root: Float[ndarray, "T 3"]
@@ -66,13 +66,13 @@ class RootPath:
     """Metres per unit of the given camera translation; 1 where the camera does not travel or is metric already."""
     scale_error: float
     """Standard deviation of ln(scale) according to the evidence; 0 where it was not estimated."""
-    planted: Float[ndarray, "T F"]
+    contact: Float[ndarray, "T F"]
     """How far each foot point is taken to be down, 0 to 1."""
     camera_shift: Float[ndarray, "T 3"]
-    """What is to be added to the scaled camera centres, metres: where each piece of the camera's path stands."""
+    """What is to be added to the scaled camera centres, metres: where each segment of the camera's path stands."""
 
 
-def solve_root_path(
+def solve_root_trajectory(
     seen_w: Float[ndarray, "T 3"],
     sight_w: Float[ndarray, "T 3"],
     depth_m: Float[ndarray, "T"],
@@ -83,9 +83,9 @@ def solve_root_path(
     find_scale: bool,
     evidence: Evidence,
     velocity: Float[ndarray, "S 3"] | None = None,
-    piece: Int[ndarray, "T"] | None = None,
+    segment: Int[ndarray, "T"] | None = None,
     iterations: int = 15,
-) -> RootPath:
+) -> RootTrajectory:
     """Find the root's path, and the scale of the camera's travel if it is not known.
 
     Args:
@@ -99,19 +99,19 @@ def solve_root_path(
         find_scale: whether the unit of `centers` is unknown; they must then not all be one point.
         evidence: how far each kind of evidence is trusted.
         velocity: what a prior expects of the root between frames, metres per second; it then speaks for the feet.
-        piece: which piece of the camera's path a frame belongs to, from 0 on; None if it is whole.
+        segment: which segment of the camera's path a frame belongs to, from 0 on; None if it is whole.
         iterations: reweightings.
 
     Returns:
         Path, scale, which feet are down, and where the pieces of the camera's path stand.
     """
     num_frames = len(seen_w)
-    piece = np.zeros(num_frames, dtype=int) if piece is None else piece
-    num_places = 3 * num_frames + 3 * int(piece[-1])
+    segment = np.zeros(num_frames, dtype=int) if segment is None else segment
+    num_unknowns = 3 * num_frames + 3 * int(segment[-1])
     # In units of the whole travel the scale is a number of order one, like the other unknowns.
     extent = float(np.linalg.norm(centers, axis=-1).max()) if find_scale else 1.0
     travel = centers / extent
-    sight_rows, sight_values = _sight_equations(seen_w, sight_w, depth_m, travel, valid, find_scale, evidence, piece)
+    sight_rows, sight_values = _sight_equations(seen_w, sight_w, depth_m, travel, valid, find_scale, evidence, segment)
     inertia_rows = _inertia_rows(num_frames, fps, evidence)
     lowest = feet[..., 1].min(axis=1, keepdims=True)
     down = 1.0 / (1.0 + ((feet[..., 1] - lowest) / evidence.foot_height_m) ** 2)
@@ -120,19 +120,19 @@ def solve_root_path(
     # The root's step that keeps the foot where it is.
     steps = -(feet[1:] - feet[:-1])
     # A path that the feet did not make themselves leaves even those that stand some speed.
-    tolerance = 2 * evidence.planted_m_s if velocity is None else 2 * evidence.expected_m_s
-    planted = step_down
-    unknowns = np.zeros(num_places + 1)
+    tolerance = 2 * evidence.contact_m_s if velocity is None else 2 * evidence.expected_m_s
+    contact = step_down
+    unknowns = np.zeros(num_unknowns + 1)
     normal: Sparse = None
     for _ in range(iterations):
         if velocity is None:
-            feet_rows, feet_values = _feet_equations(steps, planted, fps, evidence)
+            feet_rows, feet_values = _feet_equations(steps, contact, fps, evidence)
         else:
             weight = np.repeat(seen_step / evidence.expected_m_s, 3)
             feet_rows = scipy.sparse.diags(weight * fps) @ _differences(num_frames, 1)
             feet_values = weight * velocity.reshape(-1)
         path_rows: Sparse = scipy.sparse.vstack([feet_rows, inertia_rows])
-        path_rows.resize(path_rows.shape[0], num_places + 1)
+        path_rows.resize(path_rows.shape[0], num_unknowns + 1)
         matrix: Sparse = scipy.sparse.vstack([sight_rows, path_rows], format="csc")
         values = np.concatenate([sight_values, feet_values, np.zeros(inertia_rows.shape[0])])
         normal = (matrix.T @ matrix + 1e-9 * scipy.sparse.identity(matrix.shape[1])).tocsc()
@@ -140,15 +140,15 @@ def solve_root_path(
         root = unknowns[: 3 * num_frames].reshape(num_frames, 3)
         slip = np.linalg.norm((root[1:] - root[:-1])[:, None] - steps, axis=-1) * fps
         # Cauchy weights: a foot that would have to slide is taken for a swinging one.
-        planted = step_down / (1.0 + (slip / tolerance) ** 2)
+        contact = step_down / (1.0 + (slip / tolerance) ** 2)
     scale, error = 1.0, 0.0
     if find_scale:
-        unit = np.zeros(num_places + 1)
+        unit = np.zeros(num_unknowns + 1)
         unit[-1] = 1.0
         spread = float(np.sqrt(_solve(normal, unit)[-1]))
         scale, error = float(unknowns[-1]) / extent, spread / max(abs(float(unknowns[-1])), 1e-9)
     shifts = np.concatenate([np.zeros((1, 3)), unknowns[3 * num_frames : -1].reshape(-1, 3)])
-    return RootPath(root, scale, error, np.concatenate([planted, planted[-1:]]), shifts[piece])
+    return RootTrajectory(root, scale, error, np.concatenate([contact, contact[-1:]]), shifts[segment])
 
 
 def _solve_forward(normal: Sparse, values: Float[ndarray, "N"], find_scale: bool) -> Float[ndarray, "N"]:
@@ -173,22 +173,22 @@ def _sight_equations(
     valid: Bool[ndarray, "T"],
     find_scale: bool,
     evidence: Evidence,
-    piece: Int[ndarray, "T"],
+    segment: Int[ndarray, "T"],
 ) -> tuple[Sparse, Float[ndarray, "N"]]:
-    """x_t - s c_t - b_piece(t) = a_t, weighted across and along the line of sight; of the first piece b is zero."""
+    """x_t - s c_t - b_segment(t) = a_t, weighted across and along the line of sight; of the first segment b is zero."""
     along = sight_w[:, :, None] * sight_w[:, None, :]
     across = np.eye(3) - along
     far = np.maximum(depth_m, 0.5) / evidence.reference_depth_m
     weight = across / (evidence.across_m * far)[:, None, None] + along / (evidence.along_m * far)[:, None, None]
     weight = weight * valid[:, None, None]
     path: Sparse = scipy.sparse.block_diag(list(weight), format="csr")
-    of_piece: Sparse = scipy.sparse.kron(
-        scipy.sparse.csr_matrix((piece[:, None] == np.arange(1, piece[-1] + 1)).astype(float)), np.eye(3)
+    of_segment: Sparse = scipy.sparse.kron(
+        scipy.sparse.csr_matrix((segment[:, None] == np.arange(1, segment[-1] + 1)).astype(float)), np.eye(3)
     )
     turned = np.einsum("tij,tj->ti", weight, travel).reshape(-1, 1)
     known = np.einsum("tij,tj->ti", weight, seen_w).reshape(-1)
     scale = -turned if find_scale else 0 * turned
-    rows: Sparse = scipy.sparse.hstack([path, -path @ of_piece, scipy.sparse.csr_matrix(scale)]).tocsr()
+    rows: Sparse = scipy.sparse.hstack([path, -path @ of_segment, scipy.sparse.csr_matrix(scale)]).tocsr()
     return rows, known if find_scale else known + turned[:, 0]
 
 
@@ -207,14 +207,14 @@ def _inertia_rows(num_frames: int, fps: float, evidence: Evidence) -> Sparse:
 
 
 def _feet_equations(
-    steps: Float[ndarray, "S F 3"], planted: Float[ndarray, "S F"], fps: float, evidence: Evidence
+    steps: Float[ndarray, "S F 3"], contact: Float[ndarray, "S F"], fps: float, evidence: Evidence
 ) -> tuple[Sparse, Float[ndarray, "N"]]:
     """x_t+1 - x_t = the step that keeps the foot in place, for every foot point that is down."""
     moves = _differences(len(steps) + 1, 1)
     rows: list[Sparse] = []
     values: list[ndarray] = []
     for point in range(steps.shape[1]):
-        weight = np.repeat(np.sqrt(planted[:, point]), 3) * fps / evidence.planted_m_s
+        weight = np.repeat(np.sqrt(contact[:, point]), 3) * fps / evidence.contact_m_s
         rows.append(scipy.sparse.diags(weight) @ moves)
         values.append(weight * steps[:, point].reshape(-1))
     stacked: Sparse = scipy.sparse.vstack(rows)

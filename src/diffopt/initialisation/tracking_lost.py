@@ -15,7 +15,7 @@ STILL, STILL_RAD = 1e-6, 0.0035
 cameras stop to pan, and such a pan was seen."""
 NEIGHBOUR_STEPS = 5
 """Steps on either side that tell how a camera turns while it is lost."""
-CONTRADICTED_M_S, CONTRADICTED_S = 0.4, 1.0
+CONTRADICTION_M_S, CONTRADICTION_S = 0.4, 1.0
 """Legs and camera contradict each other where the root's velocities that they tell, averaged over this time, differ by
 more than this: half of a slow walk."""
 
@@ -28,7 +28,7 @@ def lost_steps(rotation_w2c: Float[ndarray, "T 3 3"], centers: Float[ndarray, "T
     return (moved <= STILL * extent) & (turned < STILL_RAD) & (extent > 0)
 
 
-def contradicted(velocity: Float[ndarray, "S 3"], seen_w: Float[ndarray, "T 3"], fps: float) -> bool:
+def legs_contradict_camera(velocity: Float[ndarray, "S 3"], seen_w: Float[ndarray, "T 3"], fps: float) -> bool:
     """Whether legs walk away from where a camera that is taken to stand sees the body: then it does not stand.
 
     Args:
@@ -36,14 +36,14 @@ def contradicted(velocity: Float[ndarray, "S 3"], seen_w: Float[ndarray, "T 3"],
         seen_w: root relative to the camera, same axes, metres.
         fps: frames per second.
     """
-    length = max(1, min(len(velocity), round(CONTRADICTED_S * fps)))
+    length = max(1, min(len(velocity), round(CONTRADICTION_S * fps)))
     missing = (velocity - fps * np.diff(seen_w, axis=0))[:, [0, 2]]
     summed = np.concatenate([np.zeros((1, 2)), np.cumsum(missing, axis=0)])
     mean = (summed[length:] - summed[:-length]) / length
-    return bool(np.median(np.linalg.norm(mean, axis=-1)) > CONTRADICTED_M_S)
+    return bool(np.median(np.linalg.norm(mean, axis=-1)) > CONTRADICTION_M_S)
 
 
-def turned_on(
+def bridge_rotations(
     rotation_w2c: Float[ndarray, "T 3 3"], centers: Float[ndarray, "T 3"], lost: Bool[ndarray, "S"]
 ) -> tuple[Float[ndarray, "T 3 3"], Float[ndarray, "T 3"]]:
     """The same camera, but in lost steps it goes on turning as it did before and does after them.
@@ -73,6 +73,6 @@ def turned_on(
     return np.stack(rotations), np.stack(places)
 
 
-def pieces(lost: Bool[ndarray, "S"]) -> Int[ndarray, "T"]:
-    """For each frame, which piece of the camera's path it belongs to: lost steps cut it."""
+def segment_numbers(lost: Bool[ndarray, "S"]) -> Int[ndarray, "T"]:
+    """For each frame, which segment of the camera's trajectory it belongs to: lost steps cut it."""
     return np.concatenate([[0], np.cumsum(lost)])

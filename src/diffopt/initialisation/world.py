@@ -1,0 +1,149 @@
+"""The world of given bodies: gravity alignment, scale, root trajectory and floor, in the order of `recipe`."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+
+from diffopt.body.model import BodyModel
+from diffopt.initialisation.camera_view import CameraView, view_from_camera
+from diffopt.initialisation.expected_velocity import expected_velocity
+from diffopt.initialisation.gravity import (
+    floor_height,
+    rotation_to_up,
+    up_from_bodies,
+    up_from_contacts,
+    up_from_level_contacts,
+    up_of_held_camera,
+)
+from diffopt.initialisation.root_trajectory import FEET_DECIDE, VIEW_DECIDES, RootTrajectory, solve_root_trajectory
+from diffopt.initialisation.state import InitialState, cameras_in_world, pose_in_world
+from diffopt.initialisation.tracking_lost import legs_contradict_camera
+from diffopt.motion.motion import Motion
+from diffopt.observation.observation import Observation
+from diffopt.prior.motion_prior import MotionPrior
+
+
+def solve_world(
+    observation: Observation, body: BodyModel, bodies_c: Motion, prior: MotionPrior | None = None
+) -> InitialState:
+    """Bring bodies in the camera frame and the camera of an observation into one metric, gravity-aligned world.
+
+    Args:
+        observation: a checked observation, for its camera and what is known of it.
+        body: the body that its betas belong to.
+        bodies_c: the bodies, in the camera frame of each frame: the observed ones, or ones refined since.
+        prior: says what velocity to expect of the legs; None takes the feet in contact alone.
+
+    Returns:
+        The state that a fit starts from.
+    """
+    betas = torch.as_tensor(observation.betas).float()
+    view = view_from_camera(observation, body, bodies_c)
+
+    def velocity_in(align: Float[ndarray, "3 3"]) -> Float[ndarray, "S 3"] | None:
+        if prior is None:
+            return None
+        rotations_w = pose_in_world(bodies_c, body, betas, view.rotation @ align.T, view.pelvis).body_rotations()
+        expected = expected_velocity(prior, rotations_w, body.skeleton(betas), view.fps)
+        return None if expected is None else expected.double().numpy()
+
+    align = first_alignment(observation, view)
+    velocity = velocity_in(align)
+    view = _without_contradicted_camera(observation, view, align, velocity)
+    trajectory = _root_trajectory(view, align, velocity)
+    tilt_deg = 0.0
+    if observation.gravity_w is None:
+        # The trajectory tells which feet carry, and where they stood; both say more of what is up.
+        first_up = align[1]
+        turn = _alignment_by_balance(view, align, trajectory)
+        align, trajectory = turn @ align, replace(trajectory, root=trajectory.root @ turn.T)
+        align = rotation_to_up(_up_from_contact_levels(view, align, trajectory)) @ align
+        tilt_deg = float(np.degrees(np.arccos(np.clip(align[1] @ first_up, -1, 1))))
+        trajectory = _root_trajectory(view, align, velocity_in(align))
+
+    soles = body.sole_heights(betas).double().numpy()
+    feet_heights = (view.feet(align) + trajectory.root[:, None])[..., 1] - soles
+    lift = np.array([0.0, -floor_height(feet_heights.ravel(), trajectory.contact.ravel()), 0.0])
+    centers_w = trajectory.scale * view.centers @ align.T + trajectory.camera_shift + lift
+    composed = _composed(view, align, trajectory.scale) + lift
+    return InitialState(
+        motion=pose_in_world(bodies_c, body, betas, view.rotation @ align.T, trajectory.root + lift),
+        composed=pose_in_world(bodies_c, body, betas, view.given_rotation @ align.T, composed),
+        cameras=cameras_in_world(observation, view.rotation @ align.T, centers_w),
+        betas=betas,
+        scale_known=not view.find_scale,
+        findings={
+            "camera_scale": trajectory.scale,
+            "camera_scale_log_error": trajectory.scale_error,
+            "camera_lost_share": float(np.diff(view.segment).mean()) if len(view.segment) > 1 else 0.0,
+            "gravity_correction_deg": tilt_deg,
+            "camera_height_m": float(centers_w[0, 1]),
+        },
+    )
+
+
+def first_alignment(observation: Observation, view: CameraView) -> Float[ndarray, "3 3"]:
+    """Rotation from the camera's world to one with y up, by given gravity, else by standing bodies and held cameras."""
+    if observation.gravity_w is not None:
+        return rotation_to_up(-observation.gravity_w.astype(np.float64))
+    trust = view.valid.astype(np.float64)
+    return rotation_to_up(up_from_bodies(view.landmarks[:, :24], trust, view.pelvis, view.rotation))
+
+
+def _without_contradicted_camera(
+    observation: Observation, view: CameraView, align: Float[ndarray, "3 3"], velocity: Float[ndarray, "S 3"] | None
+) -> CameraView:
+    """A camera that never moves at all may be one that nobody estimated: a second of legs can tell."""
+    given = view.given_rotation
+    stands = observation.camera_trust == "estimated" and not view.travels and np.allclose(given, given[0], atol=1e-6)
+    if not stands or len(given) <= view.fps:
+        return view
+    from_legs = view.velocity_from_contacts(align) if velocity is None else velocity
+    if not legs_contradict_camera(from_legs, view.pelvis @ align.T, view.fps):
+        return view
+    return replace(view, segment=np.arange(len(given)))
+
+
+def _root_trajectory(
+    view: CameraView, align: Float[ndarray, "3 3"], velocity: Float[ndarray, "S 3"] | None
+) -> RootTrajectory:
+    depth = np.linalg.norm(view.pelvis, axis=-1)
+    seen_w = view.pelvis @ align.T
+    return solve_root_trajectory(
+        seen_w=seen_w,
+        sight_w=seen_w / np.maximum(depth, 1e-6)[:, None],
+        depth_m=depth,
+        centers=view.centers @ align.T,
+        feet=view.feet(align),
+        valid=view.valid,
+        fps=view.fps,
+        find_scale=view.find_scale,
+        evidence=FEET_DECIDE if view.find_scale or view.segment[-1] > 0 else VIEW_DECIDES,
+        velocity=velocity,
+        segment=view.segment,
+    )
+
+
+def _alignment_by_balance(
+    view: CameraView, align: Float[ndarray, "3 3"], trajectory: RootTrajectory
+) -> Float[ndarray, "3 3"]:
+    feet = view.feet(align)
+    up = up_from_contacts(view.landmarks[:, :24] @ align.T, feet, trajectory.contact, trajectory.root, view.fps)
+    right_w = (view.rotation @ align.T)[:, 0]
+    return rotation_to_up(up_of_held_camera(up, right_w, (view.pelvis @ align.T)[:, None] + feet))
+
+
+def _up_from_contact_levels(
+    view: CameraView, align: Float[ndarray, "3 3"], trajectory: RootTrajectory
+) -> Float[ndarray, "3"]:
+    points = view.feet(align) + trajectory.root[:, None]
+    return up_from_level_contacts(points, trajectory.contact, np.linalg.norm(view.pelvis, axis=-1), view.fps)
+
+
+def _composed(view: CameraView, align: Float[ndarray, "3 3"], scale: float) -> Float[ndarray, "T 3"]:
+    """The root where the given camera sees it, frame by frame."""
+    root = np.einsum("tji,tj->ti", view.given_rotation @ align.T, view.pelvis_c)
+    return root + scale * view.given_centers @ align.T
