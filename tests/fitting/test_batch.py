@@ -27,14 +27,14 @@ def zoomed(walk, zoom):
 
 
 def test_size_follows_lens_and_distance(walk, zoomed, zoom):
-    plain = sequence_batch(walk, 0.3).person_px
+    plain = sequence_batch(walk, 0.3, 0.01).person_px
     # Ever nearer in the same pixels: how large the person is in metres changes for all frames alike.
     nearer = replace(walk, transl_c=walk.transl_c / np.stack([np.ones_like(zoom), np.ones_like(zoom), zoom], axis=1))
 
     box = walk.keypoints_px[walk.confidence >= 0.3]
     assert 0.3 * np.ptp(box[:, 1]) < plain.median() < 1.2 * np.ptp(box[:, 1])
-    torch.testing.assert_close(sequence_batch(zoomed, 0.3).person_px, torch.from_numpy(zoom) * plain)
-    relative = sequence_batch(nearer, 0.3).person_px / plain
+    torch.testing.assert_close(sequence_batch(zoomed, 0.3, 0.01).person_px, torch.from_numpy(zoom) * plain)
+    relative = sequence_batch(nearer, 0.3, 0.01).person_px / plain
     torch.testing.assert_close(relative / relative[0], torch.from_numpy(zoom))
 
 
@@ -44,7 +44,7 @@ def test_somebody_half_hidden_is_no_smaller(walk):
     hidden = replace(walk, confidence=confidence)
 
     torch.testing.assert_close(
-        sequence_batch(hidden, 0.3).person_px, sequence_batch(walk, 0.3).person_px, rtol=0.05, atol=0
+        sequence_batch(hidden, 0.3, 0.01).person_px, sequence_batch(walk, 0.3, 0.01).person_px, rtol=0.05, atol=0
     )
 
 
@@ -57,7 +57,7 @@ def test_zooming_in_makes_no_residual_larger(walk, zoomed, body, small_prior, sh
             short_recipe.fit, short_recipe.guidance, trust="estimated", seed=0,
         )  # fmt: skip
         fit.start.focal_px.copy_(torch.from_numpy(observation.focal_px))
-        return fit.objective(sequence_batch(observation, 0.3), step=3).reprojection
+        return fit.objective(sequence_batch(observation, 0.3, 0.01), step=3).reprojection
 
     torch.testing.assert_close(reprojection(zoomed), reprojection(walk))
 
@@ -65,7 +65,7 @@ def test_zooming_in_makes_no_residual_larger(walk, zoomed, body, small_prior, sh
 def test_frames_out_of_sight_are_held_lightly_and_show_nothing(walk):
     valid = walk.frame_valid.copy()
     valid[20:35] = False
-    batch = sequence_batch(replace(walk, frame_valid=valid), 0.3)
+    batch = sequence_batch(replace(walk, frame_valid=valid), 0.3, 0.01)
 
     assert (batch.confidence[~valid] == 0).all() and (batch.confidence[valid] > 0).any()
     assert (batch.trust[valid] == 1).all()

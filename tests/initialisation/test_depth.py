@@ -35,7 +35,7 @@ def _farther(observation: Observation, body, factor: float | np.ndarray) -> Obse
 
 def _placed(observation: Observation, body) -> Motion:
     focal, center = torch.as_tensor(observation.focal_px), torch.as_tensor(observation.center_px)
-    seen = sequence_batch(observation, 0.3)
+    seen = sequence_batch(observation, 0.3, 0.01)
     keypoints = (seen.keypoints_px, seen.confidence, seen.regressor)
     return move_to_keypoint_depth(observed_bodies(observation), body, seen.betas, *keypoints, focal, center)
 

@@ -82,7 +82,8 @@ def fit(
     )
     seconds["fit"] = fitted.seconds
     metrics = None if truth is None else _compare(truth, fitted)
-    result = moved(to_result(fitted, observation, body, to_yaml(config), _run_facts(config, seconds), metrics))
+    facts = _run_facts(config, seconds)
+    result = moved(to_result(fitted, observation, body, to_yaml(config), facts, metrics, config.fit.diagnostics))
     result.write(folder, overwrite=config.overwrite)
     observation.save(folder / "observation.npz")
     _keep_logs(work, folder)

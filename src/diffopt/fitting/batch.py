@@ -10,9 +10,6 @@ from torch import Tensor
 from diffopt.body.keypoints import confident_keypoints
 from diffopt.observation.observation import Observation
 
-UNSEEN_TRUST = 0.01
-"""Trust in the initial motion of frames out of sight. It was made up, but where nothing at all holds a field, it runs
-wild; so lightly held, it is the prior's to change."""
 NEAREST_M = 0.3
 """Nobody is filmed from nearer, whatever an initial body says."""
 
@@ -51,19 +48,20 @@ class SequenceBatch:
         return replace(self, **moved)
 
 
-def sequence_batch(observation: Observation, min_confidence: float) -> SequenceBatch:
+def sequence_batch(observation: Observation, min_confidence: float, unseen_trust: float) -> SequenceBatch:
     """Put an observation into a batch.
 
     Args:
         observation: the sequence as it was observed.
         min_confidence: keypoints trusted less than this are left out.
+        unseen_trust: trust in the initial motion of frames out of sight, 0 to 1.
     """
     keypoints, confidence, regressor = confident_keypoints(observation, min_confidence)
     seen = torch.as_tensor(observation.frame_valid)
     return SequenceBatch(
         fps=observation.fps,
         betas=torch.as_tensor(observation.betas).float(),
-        trust=torch.where(seen, 1.0, UNSEEN_TRUST),
+        trust=torch.where(seen, 1.0, unseen_trust),
         keypoints_px=keypoints,
         confidence=confidence,
         regressor=regressor,

@@ -24,15 +24,15 @@ class _Repeated(Dataset[SequenceBatch]):
 class SequenceDataModule(pl.LightningDataModule):
     """Serves an observation, once per optimizer step."""
 
-    def __init__(self, observation: Observation, min_confidence: float, steps: int) -> None:
+    def __init__(self, observation: Observation, min_confidence: float, unseen_trust: float, steps: int) -> None:
         """
         Args:
             observation: the sequence.
-            min_confidence: keypoints trusted less than this are left out.
+            min_confidence, unseen_trust: as for `sequence_batch`.
             steps: steps of the fit's one epoch.
         """
         super().__init__()
-        self.batch = sequence_batch(observation, min_confidence)
+        self.batch = sequence_batch(observation, min_confidence, unseen_trust)
         self.steps = steps
 
     def train_dataloader(self) -> DataLoader[SequenceBatch]:

@@ -142,6 +142,7 @@ class SequenceFit(pl.LightningModule):
             prior=self.prior,
             pose_network=self.pose_network,
             guidance=self.guidance,
+            scales=self.options.scales,
             batch=batch,
             window=window,
             scale_px=self.options.reprojection_scale * batch.person_px[window],

@@ -12,6 +12,7 @@ from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel
 from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.fitting.batch import SequenceBatch
+from diffopt.fitting.options import LossScales
 from diffopt.fitting.start import Start
 from diffopt.geometry.cameras import project
 from diffopt.losses.guidance import Guidance, guidance_loss
@@ -47,6 +48,7 @@ class Objective:
     prior: GuidingPrior | None
     pose_network: PosePrior | None
     guidance: Guidance
+    scales: LossScales
     batch: SequenceBatch
     window: slice
     """The frames that this step looks at."""
@@ -128,25 +130,34 @@ class Objective:
 
     @property
     def foot_sliding(self) -> Float[Tensor, ""]:
-        return foot_sliding_loss(self.landmarks[:, FOOT_POINTS], self.batch.fps)
+        return foot_sliding_loss(
+            self.landmarks[:, FOOT_POINTS], self.batch.fps, self.scales.sliding_height_m, self.scales.sliding_m_s
+        )
 
     @property
     def floor(self) -> Float[Tensor, ""]:
         skin = torch.zeros(len(FOOT_POINTS), 3, device=self.landmarks.device)
         skin[:, 1] = self.sole_heights
-        return floor_loss(self.landmarks[:, FOOT_POINTS] - skin, self.batch.fps)
+        soles = self.landmarks[:, FOOT_POINTS] - skin
+        return floor_loss(soles, self.batch.fps, self.scales.floor_height_m, self.scales.floor_m_s)
 
     @property
     def acceleration(self) -> Float[Tensor, ""]:
-        return acceleration_loss(self.landmarks[:, :BODY_JOINTS], self.batch.fps)
+        return acceleration_loss(self.landmarks[:, :BODY_JOINTS], self.batch.fps, self.scales.acceleration_m_s2)
 
     @property
     def correction_size(self) -> Float[Tensor, ""]:
-        return correction_size_loss(self.correction)
+        return correction_size_loss(self.correction, self.scales.rotation, self.scales.translation_m, self.scales.ratio)
 
     @property
     def correction_roughness(self) -> Float[Tensor, ""]:
-        return correction_roughness_loss(self.correction, self.batch.fps)
+        return correction_roughness_loss(
+            self.correction,
+            self.batch.fps,
+            self.scales.rotation_per_s2,
+            self.scales.translation_m_s2,
+            self.scales.ratio_per_s2,
+        )
 
     @property
     def diffusion(self) -> Float[Tensor, ""]:

@@ -30,6 +30,52 @@ class CorrectionOptions:
     """One scale of the camera's whole travel beside the paper's s_t of each frame, where the scale is not known."""
 
 
+@dataclass(frozen=True)
+class LossScales:
+    """What the losses beyond the paper take for much: a residual of its scale counts about 1, or half a ceiling."""
+
+    sliding_height_m: float = positive(0.05)
+    """`foot_sliding`: a point of a sole this high over the floor is half as likely to be planted, metres. Judgement:
+    twice the height at which toes swing past the ground (1 to 2 cm, Winter 1992), for what bodies are misjudged."""
+    sliding_m_s: float = positive(0.5)
+    """`foot_sliding`: a planted foot this fast costs half the ceiling, metres per second. Judgement, between standing
+    and swinging: swinging feet reach three times the walking speed, 3 m/s and more."""
+    floor_height_m: float = positive(0.05)
+    """`floor`: a still foot this far off the floor costs half the ceiling, metres; depth counts linearly beyond it.
+    Judgement, as `sliding_height_m`."""
+    floor_m_s: float = positive(0.3)
+    """`floor`: a foot this fast is half as likely to stand, metres per second. Judgement, as `sliding_m_s`."""
+    acceleration_m_s2: float = positive(10.0)
+    """`acceleration`: of a joint, metres per second squared; about that of free fall, which any jump has."""
+    rotation: float = positive(0.005)
+    """`correction_size`: of b_R, radians; what SLAM turns in a second of drift (0.3 degrees, as simulated)."""
+    translation_m: float = positive(0.03)
+    """`correction_size`: of b_t, metres; what SLAM drifts over a metre of its path (a few percent, Ye et al. 2023)."""
+    ratio: float = positive(0.03)
+    """`correction_size`: of s_t and s_f off 1; the same few percent."""
+    rotation_per_s2: float = positive(0.5)
+    """`correction_roughness`: second derivative of b_R, 1/s^2. Derived from `rotation`: what it has if it swings to and
+    fro at 1.6 Hz, faster than which is no drift."""
+    translation_m_s2: float = positive(1.0)
+    """`correction_roughness`: second derivative of b_t, m/s^2; that of `translation_m` swinging at 0.9 Hz."""
+    ratio_per_s2: float = positive(0.5)
+    """`correction_roughness`: second derivative of s_t and s_f, 1/s^2; that of `ratio` swinging at 0.65 Hz."""
+
+
+@dataclass(frozen=True)
+class DiagnosticsOptions:
+    """What a result calls doubtful and planted; the fit itself does not ask."""
+
+    low_trust: float = positive(0.08)
+    """A frame whose median reprojection error exceeds this share of the person's height is not to be trusted.
+    Judgement, within how far COCO's annotators disagree (2.5 to 11 percent of a body's size, by joint)."""
+    planted_height_m: float = positive(0.03)
+    """A foot is planted while it is this near to the lowest place that it reaches within `planted_s` to either side,
+    metres: the floor may be a step or a beam. Judgement: what planted feet of a fit are off in height."""
+    planted_s: float = positive(0.5)
+    """Seconds; half a stride, which holds one stance of each foot."""
+
+
 @dataclass
 class LossWeights:
     """Weights of the losses in one update; 0 leaves a loss out."""
@@ -94,6 +140,9 @@ class FitOptions:
     """Residual that costs half the ceiling of L_2D, as a share of the person's height in the image."""
     min_confidence: float = fraction(0.3)
     """Keypoints trusted less than this are left out."""
+    unseen_trust: float = fraction(0.01)
+    """Trust in the initial motion of frames out of sight, which was made up. Judgement: little enough for the prior to
+    change it, and not nothing, since a field that nothing holds runs wild."""
     root_trajectory: str = "prior"
     """What tells the initial root trajectory, x_init: `prior` (what the motion prior expects of the legs), `feet` (feet
     in contact alone) or `composed` (the given camera alone, its unit taken for a metre: the paper's)."""
@@ -101,6 +150,8 @@ class FitOptions:
     """What a weight of `pose_prior` asks: `default` (shipped), or the path of another one, VPoser's folder say."""
     field: FieldOptions = dataclasses.field(default_factory=FieldOptions)
     correction: CorrectionOptions = dataclasses.field(default_factory=CorrectionOptions)
+    scales: LossScales = dataclasses.field(default_factory=LossScales)
+    diagnostics: DiagnosticsOptions = dataclasses.field(default_factory=DiagnosticsOptions)
     stages: dict[str, Stage] = dataclasses.field(default_factory=dict)
     """Stages in the order in which they are run."""
 

@@ -13,17 +13,11 @@ from torch import Tensor
 
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel
+from diffopt.fitting.options import DiagnosticsOptions
 from diffopt.fitting.run import Fitted
 from diffopt.geometry.cameras import project
 from diffopt.observation.observation import Observation
 from diffopt.result.result import Result
-
-LOW_TRUST_SHARE = 0.08
-"""A frame whose median reprojection error exceeds this share of the person's height is not to be trusted."""
-PLANTED_HEIGHT_M = 0.03
-PLANTED_WINDOW_S = 0.5
-"""A foot is planted while it is this near to the lowest place that it reaches within this time to either side: the
-floor may be a step or a beam, and stand elsewhere than at 0."""
 
 
 def to_result(
@@ -33,6 +27,7 @@ def to_result(
     config_yaml: str,
     run: Mapping[str, Any],
     metrics: Mapping[str, Any] | None,
+    options: DiagnosticsOptions,
 ) -> Result:
     """The result of a fit, with its diagnostics.
 
@@ -43,6 +38,7 @@ def to_result(
         config_yaml: the whole configuration.
         run: versions, seed, seconds by part.
         metrics: against the truth, if known.
+        options: what is called doubtful and planted.
     """
     motion, cameras = fitted.motion, fitted.cameras
     body_pose, global_orient, transl = motion.axis_angle()
@@ -60,23 +56,25 @@ def to_result(
         focal_px=cameras.focal_px.numpy(),
         center_px=cameras.center_px.numpy(),
         image_size_px=observation.image_size_px,
-        diagnostics=_diagnostics(fitted, observation, landmarks),
+        diagnostics=_diagnostics(fitted, observation, landmarks, options),
         config_yaml=config_yaml,
         run=dict(run),
         metrics=None if metrics is None else dict(metrics),
     )
 
 
-def _diagnostics(fitted: Fitted, observation: Observation, landmarks: Float[Tensor, "T 47 3"]) -> dict[str, Any]:
+def _diagnostics(
+    fitted: Fitted, observation: Observation, landmarks: Float[Tensor, "T 47 3"], options: DiagnosticsOptions
+) -> dict[str, Any]:
     error_px = _reprojection_px(fitted, landmarks)
     feet = rearrange(landmarks[:, FOOT_POINTS], "t (side point) xyz -> t side point xyz", side=2)
     height = feet[..., 1].amin(dim=2)
     # Of the lower point of a foot, from frame to frame; the last frame repeats the one before.
     speed = (feet[1:] - feet[:-1]).norm(dim=-1).amin(dim=2) * observation.fps
     speed = torch.cat([speed, speed[-1:]])
-    reach = 2 * round(PLANTED_WINDOW_S * observation.fps) + 1
-    planted = height.numpy() < minimum_filter1d(height.numpy(), reach, axis=0) + PLANTED_HEIGHT_M
-    doubtful = ~observation.frame_valid | (np.nan_to_num(error_px) > LOW_TRUST_SHARE * fitted.batch.person_px.numpy())
+    reach = 2 * round(options.planted_s * observation.fps) + 1
+    planted = height.numpy() < minimum_filter1d(height.numpy(), reach, axis=0) + options.planted_height_m
+    doubtful = ~observation.frame_valid | (np.nan_to_num(error_px) > options.low_trust * fitted.batch.person_px.numpy())
     return {
         "found": fitted.findings,
         "provenance": observation.provenance,

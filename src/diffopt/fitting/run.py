@@ -131,7 +131,9 @@ def fit_sequence(
     solve = world_solver(observation, body, options.root_trajectory, prior if isinstance(prior, MotionPrior) else None)
     move_bodies = options.root_trajectory != "composed"
     initialisation = initialise(observation, body, solve, options.min_confidence, move_bodies)
-    data = SequenceDataModule(initialisation.observation, options.min_confidence, steps=sum(lengths.values()))
+    data = SequenceDataModule(
+        initialisation.observation, options.min_confidence, options.unseen_trust, steps=sum(lengths.values())
+    )
     fit = SequenceFit(
         initialisation.start,
         observation.fps,

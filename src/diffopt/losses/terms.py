@@ -10,8 +10,8 @@ from diffopt.motion.correction import CameraCorrection
 def foot_sliding_loss(
     feet: Float[Tensor, "T F 3"],
     fps: float,
-    height_m: float = 0.05,
-    speed_m_s: float = 0.5,
+    height_m: float,
+    speed_m_s: float,
 ) -> Float[Tensor, ""]:
     """Feet that are down and nearly still should be quite still.
 
@@ -34,9 +34,7 @@ def foot_sliding_loss(
     return (planted * squared / (squared + 1.0)).mean()
 
 
-def floor_loss(
-    feet: Float[Tensor, "T F 3"], fps: float, height_m: float = 0.05, speed_m_s: float = 0.3
-) -> Float[Tensor, ""]:
+def floor_loss(feet: Float[Tensor, "T F 3"], fps: float, height_m: float, speed_m_s: float) -> Float[Tensor, ""]:
     """Feet that stand, stand on the floor; no foot sinks into it.
 
     Geman-McClure on the height of points that are nearly still, so that who stands on a step or a beam is left there;
@@ -61,9 +59,9 @@ def floor_loss(
 
 def correction_size_loss(
     correction: CameraCorrection,
-    rotation_scale: float = 0.005,
-    translation_scale_m: float = 0.03,
-    ratio_scale: float = 0.03,
+    rotation_scale: float,
+    translation_scale_m: float,
+    ratio_scale: float,
 ) -> Float[Tensor, ""]:
     """How far the corrected camera is from the given one, in units of what is plausible.
 
@@ -87,9 +85,9 @@ def correction_size_loss(
 def correction_roughness_loss(
     correction: CameraCorrection,
     fps: float,
-    rotation_scale: float = 0.5,
-    translation_scale_m: float = 1.0,
-    ratio_scale: float = 0.5,
+    rotation_scale: float,
+    translation_scale_m_s2: float,
+    ratio_scale: float,
 ) -> Float[Tensor, ""]:
     """How fast the corrections' speed changes: drift is slow, so a correction that trembles explains noise.
 
@@ -97,7 +95,7 @@ def correction_roughness_loss(
         correction: b_R, s_t, b_t, s_f.
         fps: frames per second.
         rotation_scale: plausible second derivative of b_R, 1/s^2.
-        translation_scale_m: plausible second derivative of b_t, m/s^2.
+        translation_scale_m_s2: plausible second derivative of b_t, m/s^2.
         ratio_scale: plausible second derivative of s_t and of a focal scale per frame, 1/s^2.
 
     Returns:
@@ -106,7 +104,7 @@ def correction_roughness_loss(
     total = correction.translation_bias.new_zeros(())
     for values, scale in (
         (correction.rotation_bias_6d, rotation_scale),
-        (correction.translation_bias, translation_scale_m),
+        (correction.translation_bias, translation_scale_m_s2),
         (correction.translation_scale, ratio_scale),
         (correction.focal_scale, ratio_scale),
     ):
@@ -116,7 +114,7 @@ def correction_roughness_loss(
     return total
 
 
-def acceleration_loss(joints: Float[Tensor, "T J 3"], fps: float, scale_m_s2: float = 10.0) -> Float[Tensor, ""]:
+def acceleration_loss(joints: Float[Tensor, "T J 3"], fps: float, scale_m_s2: float) -> Float[Tensor, ""]:
     """Bodies have mass: mean squared acceleration of the joints, in units of `scale_m_s2`, robust to real impacts."""
     second = (joints[2:] - 2 * joints[1:-1] + joints[:-2]) * fps**2
     squared = second.square().sum(dim=-1) / scale_m_s2**2
