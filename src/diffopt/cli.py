@@ -1,5 +1,5 @@
-"""The command line: `diffopt fit`, `prepare`, `convert`, `simulate`, `show`, `export`, `evaluate`, `sweep`, `config`,
-`train-prior`, `train-pose-prior`, `sample`.
+"""The command line: `diffopt fit`, `prepare`, `convert`, `simulate`, `show`, `export`, `evaluate`, `sweep`, `trial`,
+`config`, `train-prior`, `train-pose-prior`, `sample`.
 
 Anything that the user can mend ends in one sentence and exit code 2.
 """
@@ -73,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--count", type=int, metavar="N", help="how many trials; a grid has an end of its own")
     # At least one, so that they may stand behind `--count` too.
     sweep.add_argument("overrides", nargs="+", metavar="key=value", help="source=walk.npz, and what all trials share")
+    one = command("trial", "One trial of a sweep, over clips and seeds; what `wandb agent` runs.", _trial)
+    one.add_argument("overrides", nargs="*", metavar="key=value", help="source=walk.npz out=out/sweep seeds=3 ...")
     sample = command("sample", "Draw motions from the prior, to see what it knows.", _sample)
     sample.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. out=samples count=6 seed=1")
     convert = command("convert", "Other tools' result files of one video as an observation.", _convert)
@@ -149,6 +151,12 @@ def _sweep(options: argparse.Namespace) -> None:
 
     for path in sweep(options.file, options.count, options.overrides, console):
         console.print(f"  {path}", soft_wrap=True)
+
+
+def _trial(options: argparse.Namespace) -> None:
+    from diffopt.commands.trial import trial
+
+    console.print(f"  {trial(options.overrides, console)}", soft_wrap=True)
 
 
 def _sample(options: argparse.Namespace) -> None:

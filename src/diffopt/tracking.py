@@ -1,5 +1,6 @@
 """Weights & Biases: one run for each fit or training, whole when it ends, with nothing about the machine in it."""
 
+import os
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -54,6 +55,12 @@ def refuse_without_account(mode: str) -> None:
         f"Field 'logging.wandb' is 'online', which takes an API key of Weights & Biases, but {found}; run `wandb "
         "login` or set WANDB_API_KEY, or choose `logging.wandb=offline` and send the run later with `wandb sync`."
     )
+
+
+def folder_of_its_own(out: Path) -> Path:
+    """Under `wandb agent`, where all trials are told the same folder, one inside it named after the trial's run."""
+    trial = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
+    return out / trial if trial and trial not in out.parts else out
 
 
 def flat(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from diffopt.cli import main
 from diffopt.config import load_config
 from diffopt.simulation.synthetic import simulate_observation, synthetic_walk
 
-SHORT = ["device=cpu", *(f"fit.stages.{name}.steps=2" for name in load_config().fit.stages)]
+FIT = ["device=cpu", *(f"fit.stages.{name}.steps=2" for name in load_config().fit.stages)]
+SHORT = ["seeds=2", *FIT]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,8 @@ def table(folder):
 
 
 def test_a_grid_is_run_best_first_and_gone_on_with(walks, tmp_path, capsys):
-    file = plan(tmp_path / "s.yaml", "grid", seed={"values": [0, 1]}, **{"fit.field.layers": {"values": [2, 3]}})
+    values = {"fit.field.width": {"values": [8, 16]}, "fit.field.layers": {"values": [2, 3]}}
+    file = plan(tmp_path / "s.yaml", "grid", **values)
     settings = [f"source={walks / 'walk0.npz'}", f"out={tmp_path / 'out'}", *SHORT]
 
     assert main(["sweep", file, "--count", "2", *settings]) == 0
@@ -47,17 +49,17 @@ def test_a_grid_is_run_best_first_and_gone_on_with(walks, tmp_path, capsys):
     assert main(["sweep", file, *settings]) == 0
 
     rows = table(tmp_path / "out")
-    assert sorted((row["seed"], row["fit.field.layers"]) for row in rows) == [
-        ("0", "2"),
-        ("0", "3"),
-        ("1", "2"),
-        ("1", "3"),
+    assert sorted((row["fit.field.width"], row["fit.field.layers"]) for row in rows) == [
+        ("16", "2"),
+        ("16", "3"),
+        ("8", "2"),
+        ("8", "3"),
     ]
     scores = [float(row["g_mpjpe_mm"]) for row in rows]
     assert scores == sorted(scores) and len(set(scores)) == 4
     after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "records").iterdir()}
-    assert len(first) == 2 and len(after) == 4 and {name: after[name] for name in first} == first
-    best = f"Best: `fit.field.layers={rows[0]['fit.field.layers']} seed={rows[0]['seed']}`"
+    assert len(first) == 4 and len(after) == 8 and {name: after[name] for name in first} == first
+    best = f"Best: `fit.field.layers={rows[0]['fit.field.layers']} fit.field.width={rows[0]['fit.field.width']}`"
     assert best in capsys.readouterr().out
 
 
@@ -69,16 +71,16 @@ def test_bayes_falls_back_to_random_over_a_folder_and_says_so(walks, tmp_path, c
     assert "at random instead" in capsys.readouterr().out
     trials = json.loads((tmp_path / "out" / "sweep.json").read_text())
     assert len(trials) == 2 and trials[0]["metric"] <= trials[1]["metric"]
-    assert len(list((tmp_path / "out" / "records").iterdir())) == 4
+    assert len(list((tmp_path / "out" / "records").iterdir())) == 8
 
 
 def test_a_failed_trial_comes_last_and_a_sweep_without_any_score_says_why(walks, tmp_path, capsys):
-    file = plan(tmp_path / "s.yaml", "grid", **{"fit.field.width": {"values": [-1, 16]}})
+    file = plan(tmp_path / "s.yaml", "grid", **{"prior.path": {"values": ["nowhere.safetensors", "default"]}})
     assert main(["sweep", file, f"source={walks / 'walk0.npz'}", f"out={tmp_path / 'out'}", *SHORT]) == 0
-    assert [row["fit.field.width"] for row in table(tmp_path / "out")] == ["16", "-1"]
-    assert "failed (1)" in (tmp_path / "out" / "sweep.md").read_text()
+    assert [row["prior.path"] for row in table(tmp_path / "out")] == ["default", "nowhere.safetensors"]
+    assert "failed (2)" in (tmp_path / "out" / "sweep.md").read_text()
 
-    file = plan(tmp_path / "t.yaml", "grid", **{"fit.field.width": {"values": [-1]}})
+    file = plan(tmp_path / "t.yaml", "grid", **{"prior.path": {"values": ["nowhere.safetensors"]}})
     capsys.readouterr()
     assert main(["sweep", file, f"source={walks / 'walk0.npz'}", f"out={tmp_path / 'none'}", *SHORT]) == 2
     assert "no trial has a score; the first one:" in capsys.readouterr().err.replace("\n", " ")
@@ -91,17 +93,21 @@ def test_a_failed_trial_comes_last_and_a_sweep_without_any_score_says_why(walks,
         (["{random}", "source={walk}"], "say how many trials"),
         (["{random}", "--count", "2", "seed=1"], "give an observation with truth"),
         (["{random}", "--count", "2", "source={walk}", "sede=1"], "did you mean 'seed'"),
+        (["{random}", "--count", "2", "source={walk}", "seeds=1"], "Field 'seeds' is 1; expected 2 or more"),
     ],
 )
 def test_what_cannot_be_swept_is_told_in_a_sentence(arguments, told, walks, tmp_path, capsys):
-    names = {"random": plan(tmp_path / "s.yaml", "random", seed={"values": [0]}), "walk": str(walks / "walk0.npz")}
-    assert main(["sweep", *(argument.format(**names) for argument in arguments), *SHORT]) == 2
+    names = {
+        "random": plan(tmp_path / "s.yaml", "random", **{"fit.field.layers": {"values": [2]}}),
+        "walk": str(walks / "walk0.npz"),
+    }
+    assert main(["sweep", *(argument.format(**names) for argument in arguments), *FIT]) == 2
     assert told in capsys.readouterr().err
 
 
 def test_a_fit_logs_its_final_score_by_the_plain_name_that_sweeps_look_at(walks, tmp_path):
     quiet = ["logging.wandb=disabled", "pictures=false"]
-    assert main(["fit", f"source={walks / 'walk0.npz'}", f"out={tmp_path / 'fit'}", *quiet, *SHORT]) == 0
+    assert main(["fit", f"source={walks / 'walk0.npz'}", f"out={tmp_path / 'fit'}", *quiet, *FIT]) == 0
 
     rows = list(csv.DictReader((tmp_path / "fit" / "logs" / "metrics.csv").open()))
     logged = [float(row["g_mpjpe_mm"]) for row in rows if row.get("g_mpjpe_mm")]

@@ -13,7 +13,7 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from diffopt.cli import _parser
-from diffopt.config import load_config
+from diffopt.commands.trial import load_trial
 from diffopt.errors import DiffoptError
 from diffopt.evaluation.metrics import Track, score
 from diffopt.evaluation.trials import Sweep, read_sweep, trials
@@ -30,7 +30,7 @@ def draws(parameter, count=2000):
 
 
 def written(path, **changes):
-    content = {"method": "random", "metric": {"name": "g_mpjpe_mm"}, "parameters": {"seed": {"values": [1]}}}
+    content = {"method": "random", "metric": {"name": "g_mpjpe_mm"}, "parameters": {"threads": {"values": [1]}}}
     path.write_text(yaml.safe_dump(content | changes))
     return path
 
@@ -62,11 +62,9 @@ def test_the_agents_command_is_one_that_our_command_line_takes(path, monkeypatch
     place = command.index("${args_no_hyphens}")
     options = _parser().parse_args([*command[2:place], *given["args_no_hyphens"], *command[place + 1 :]])
 
-    assert command[:2] == ["${env}", "diffopt"] and command[2] == "fit"
-    config = load_config(options.config, options.overrides)
-    assert (config.source, config.out, config.overwrite, config.logging.wandb) == (
-        "walk.npz", "out/sweep", True, "online",
-    )  # fmt: skip
+    assert command[:2] == ["${env}", "diffopt"] and command[2] == "trial"
+    config = load_trial(options.overrides)
+    assert (config.source, config.out, config.seeds, config.logging.wandb) == ("walk.npz", "out/sweep", 3, "online")
     assert content["metric"] == {"name": "g_mpjpe_mm", "goal": "minimize"}
     anybody = Track(torch.randn(5, 24, 3), torch.eye(3).expand(5, 3, 3))
     assert content["metric"]["name"] in score(anybody, anybody, fps=30.0)
@@ -121,6 +119,10 @@ def test_draws_follow_their_distributions():
         ({"parameters": {"a": {"distribution": "beta", "min": 0, "max": 1}}}, "'a' cannot be drawn"),
         ({"parameters": {"a": {"min": 0}}}, "'a' cannot be drawn"),
         ({"parameters": {"a": {"min": 2, "max": 1}}}, "min 2 is above max 1"),
+        (
+            {"parameters": {"seed": {"values": [0, 1]}}},
+            "'seed': the best trial would be the luckiest one; leave it out",
+        ),
         ({"method": "grid", "parameters": {"a": {"min": 0.0, "max": 1.0}}}, "a grid needs values"),
     ],
 )

@@ -27,7 +27,7 @@ from diffopt.initialisation.known_height import with_known_height
 from diffopt.observation.observation import Observation
 from diffopt.result.result import Result, refuse_to_destroy
 from diffopt.show.pictures import show
-from diffopt.tracking import refuse_without_account
+from diffopt.tracking import folder_of_its_own, refuse_without_account
 
 HEADLINES = ("g_mpjpe_mm", "w_mpjpe_100_mm", "rte_percent", "pa_mpjpe_mm", "foot_sliding_mm", "ate_mm")
 """Metrics that the summary prints, before and after."""
@@ -54,7 +54,7 @@ def fit(
         DiffoptError: the input or the configuration must be mended first; nothing is destroyed.
     """
     torch.set_num_threads(config.threads)
-    folder = _result_folder(config)
+    folder = result_folder(config)
     refuse_to_destroy(folder, config.overwrite)
     refuse_without_account(config.logging.wandb)
     # The front end's cache and the fit's checkpoints live beside the result until it is complete.
@@ -96,10 +96,11 @@ def fit(
     return folder
 
 
-def _result_folder(config: Config) -> Path:
+def result_folder(config: Config) -> Path:
+    """Where the result goes."""
     if not config.source:
         raise DiffoptError("Nothing to fit: give a video or an observation, e.g. `source=video.mp4`.")
-    return Path(config.out) if config.out else Path("out") / Path(config.source).stem
+    return folder_of_its_own(Path(config.out) if config.out else Path("out") / Path(config.source).stem)
 
 
 def _observe(config: Config, body: BodyModel, work: Path) -> Observation:

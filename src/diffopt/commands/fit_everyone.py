@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from diffopt.body.model import BodyModel, load_body
-from diffopt.commands.fit import fit
+from diffopt.commands.fit import fit, result_folder
 from diffopt.config import Config
 from diffopt.errors import DiffoptError
 from diffopt.formats.reading import read_all
@@ -36,7 +36,7 @@ def fit_everyone(config: Config, console: Console) -> list[Path]:
     """
     body = load_body(config.body.model)
     people = _people(Path(config.source), body)
-    folder = Path(config.out) if config.out else Path("out") / Path(config.source).stem
+    folder = result_folder(config)
     folders = {label: folder / label for label in people}
     for path in folders.values():
         refuse_to_destroy(path, config.overwrite)

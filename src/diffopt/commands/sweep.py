@@ -4,22 +4,18 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from diffopt.commands.evaluate import make_tasks
-from diffopt.config import EvaluationConfig, load_evaluation
+from diffopt.commands.trial import load_trial, trial_means, trial_tasks
 from diffopt.errors import DiffoptError
-from diffopt.evaluation.clip import SECONDS, Clip, score_clip
-from diffopt.evaluation.options import Row, Table
+from diffopt.evaluation.clip import SECONDS, score_clip
 from diffopt.evaluation.parallel import Record, run_tasks
-from diffopt.evaluation.sequences import find_sequences
-from diffopt.evaluation.table import fill
 from diffopt.evaluation.trials import read_sweep, trials
 from diffopt.files.atomic import partial_file
 
@@ -57,7 +53,7 @@ def sweep(path: Path, count: int | None, overrides: Sequence[str], console: Cons
     if count is None and plan.method != "grid":
         raise DiffoptError(f"{path}: draws without end; say how many trials, `--count 20`.")
     shared = [*plan.fixed, *overrides]
-    config = load_evaluation(None, shared)
+    config = load_trial(shared)
     folder = Path(config.out or f"out/sweep_{path.stem}")
     if plan.method == "bayes":
         console.print("method: bayes needs an account's server; the trials are drawn at random instead.")
@@ -65,9 +61,7 @@ def sweep(path: Path, count: int | None, overrides: Sequence[str], console: Cons
     names = [f"trial-{index:03d}" for index in range(len(chosen))]
     tasks = {}
     for name, values in zip(names, chosen, strict=True):
-        tasks |= _tasks(
-            name, load_evaluation(None, [*shared, *(f"{key}={value}" for key, value in values.items())]), folder
-        )
+        tasks |= trial_tasks(name, load_trial([*shared, *(f"{key}={value}" for key, value in values.items())]), folder)
     console.print(f"{len(chosen)} trials, {len(tasks)} fits ({config.parallel.engine}) in {folder}", soft_wrap=True)
     done = 0
 
@@ -90,32 +84,19 @@ def sweep(path: Path, count: int | None, overrides: Sequence[str], console: Cons
         raise DiffoptError(f"{path}: no trial has a score; {told}")
     sign = 1 if plan.minimize else -1
     found.sort(key=lambda trial: float("inf") if trial.metric is None else sign * trial.metric)
-    text = _markdown(plan.name, plan.metric, found)
+    text = _markdown(plan.name, plan.metric, found, len(tasks) // len(chosen))
     console.print()
     console.print(text, markup=False, soft_wrap=True)
     return _write(folder, text, plan.metric, found)
 
 
-def _tasks(name: str, config: EvaluationConfig, folder: Path) -> dict[str, Clip]:
-    """A trial's fits: one for each observation (and seed)."""
-    if not config.source:
-        raise DiffoptError("Nothing to fit: give an observation with truth or a folder of them, `source=walk.npz`.")
-    source = Path(config.source)
-    sequences = {source.stem: source} if source.is_file() else find_sequences(source, "observations")
-    only = replace(config, dataset=config.source, protocol="observations", rows={name: Row(kind="fit")})
-    return make_tasks(only, sequences, folder)
-
-
-def _trial(name: str, values: dict[str, Any], metric: str, records: dict[str, Record]) -> Trial:
-    own = [record for key, record in records.items() if key.startswith(f"{name}-")]
-    scores = [record.result for record in own if record.result is not None]
-    table = fill(name, Table(columns=[metric, SECONDS]), scores, [name])
-    failed = sum(not record.done for record in own)
-    # A mean over fewer clips than the others' would be no comparison.
-    if table is None or failed:
+def _trial(name: str, values: dict[str, Any], metric: str, records: Mapping[str, Record]) -> Trial:
+    try:
+        means = trial_means(name, records)
+    except DiffoptError:
+        failed = sum(not record.done for key, record in records.items() if key.startswith(f"{name}-"))
         return Trial(name, values, None, None, failed)
-    (line,) = table.lines
-    return Trial(name, values, line.values[metric], line.values[SECONDS], failed)
+    return Trial(name, values, means.get(metric), means.get(SECONDS), 0)
 
 
 def _rows(metric: str, found: Sequence[Trial]) -> list[list[str]]:
@@ -131,11 +112,15 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _markdown(name: str, metric: str, found: Sequence[Trial]) -> str:
+def _markdown(name: str, metric: str, found: Sequence[Trial], fits: int) -> str:
     head, *lines = _rows(metric, found)
     table = [head, ["---"] * len(head), *lines]
     best = " ".join(f"{key}={value}" for key, value in found[0].values.items())
-    return f"## Sweep: {name}\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in table) + f"\n\nBest: `{best}`\n"
+    return (
+        f"## Sweep: {name}\n\n"
+        + "\n".join(f"| {' | '.join(row)} |" for row in table)
+        + (f"\n\nEach trial is the mean of {fits} fits, over clips and seeds. Best: `{best}`\n")
+    )
 
 
 def _write(folder: Path, text: str, metric: str, found: Sequence[Trial]) -> list[Path]:

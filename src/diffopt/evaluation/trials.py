@@ -60,6 +60,11 @@ def read_sweep(path: Path) -> Sweep:
         run_cap=content.get("run_cap"),
     )
     for name, parameter in sweep.parameters.items():
+        if name in ("seed", "seeds"):
+            raise DiffoptError(
+                f"{path}: parameter '{name}': the best trial would be the luckiest one; leave it out and say `seeds=3` "
+                "in the command, over which every trial is averaged."
+            )
         try:
             _distribution(parameter)
             if sweep.method == "grid":
