@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from diffopt.prior.features import ARTICULATION, FEATURE_SIZE
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription, load_prior
 from diffopt.training.motion_prior import PriorFit, PriorTraining, train
 from diffopt.training.windows import WindowRecipe
+from tests.offline_run import OfflineRun
 from tests.random_motion import random_motion
 
 
@@ -86,13 +88,29 @@ def test_loss_is_nothing_for_a_perfect_prediction_and_sees_no_padding(config, mo
 def test_a_run_that_stopped_goes_on_and_writes_weights(config):
     first = train(replace(config, steps=2))
     half = load_prior(first)
+    begun = torch.load(f"{config.out}/checkpoints/last.ckpt", weights_only=True)["state_dict"]
     weights = load_prior(train(config))
 
     checkpoint = torch.load(f"{config.out}/checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 4
-    assert not torch.equal(half.denoiser.enter.weight, weights.denoiser.enter.weight)
+    moved = "prior.denoiser.enter.weight"
+    assert not torch.equal(begun[moved], checkpoint["state_dict"][moved])
     torch.testing.assert_close(half.mean, weights.mean)
     assert weights.scale[ARTICULATION].min() > 0
     # What is known without training: how the windows' features vary.
     assert weights.denoiser.linear.power[0].mean() > 5 * weights.denoiser.linear.power[-1].mean()
     torch.testing.assert_close(half.denoiser.linear.power, weights.denoiser.linear.power)
+
+
+def test_a_training_that_goes_on_is_the_same_run_of_wandb_and_its_curves_are_whole(config):
+    out = Path(config.out)
+    train(replace(config, wandb=True, steps=3))
+    first = OfflineRun(out)
+    train(replace(config, wandb=True, steps=6))
+
+    run = OfflineRun(out)
+    assert run.run.run_id == first.run.run_id and run.exit_codes == [0]
+    measured = [(row["_step"], row["val_loss"]) for row in run.history if "val_loss" in row]
+    # Counted from 0; the first one was measured before the stop.
+    assert [step for step, _ in measured] == [1, 3, 5] and measured[0][1] == first.history[0]["val_loss"]
+    assert run.config["windows.longest"] == 16 and run.config["data"] == Path(config.data).name

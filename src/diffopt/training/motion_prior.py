@@ -230,9 +230,8 @@ def train(config: PriorTraining) -> Path:
         kept = out / "checkpoints" / "wandb-id"
         loggers.append(Run(out, "offline", "diffopt-prior", "prior", kept, asdict(config)))
     best = ModelCheckpoint(out / "checkpoints", "best", monitor="val_loss", save_top_k=1, enable_version_counter=False)
-    last = ModelCheckpoint(
-        out / "checkpoints", "last", every_n_train_steps=config.validate_every, enable_version_counter=False
-    )
+    # After each validation, so that what it measured is in the checkpoint's curves.
+    last = ModelCheckpoint(out / "checkpoints", "last", enable_version_counter=False)
     trainer = pl.Trainer(
         accelerator=config.accelerator,
         devices=config.devices,
