@@ -173,7 +173,7 @@ def _summary(console: Console, result: Result, folder: Path, pictures: list[Path
     median = result.diagnostics["reprojection_px_median"]
     if median is not None:
         console.print(f"  the body falls on the keypoints to {median:.1f} px (median)")
-    console.print(f"  planted feet move at {100 * result.diagnostics['planted_foot_speed_m_s']:.1f} cm/s")
+    console.print(f"  feet in contact move at {100 * result.diagnostics['contact_foot_speed_m_s']:.1f} cm/s")
     if lost := result.diagnostics["found"]["camera_lost_share"]:
         console.print(
             f"  the given camera stands still in {lost:.0%} of the steps though it must have moved; there the path is "

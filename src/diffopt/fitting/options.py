@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from diffopt.bounds import at_least, fraction, positive
+from diffopt.result.diagnostics import DiagnosticsOptions
 
 
 @dataclass
@@ -60,20 +61,6 @@ class LossScales:
     """`correction_roughness`: second derivative of b_t, m/s^2; that of `translation_m` swinging at 0.9 Hz."""
     ratio_per_s2: float = positive(0.5)
     """`correction_roughness`: second derivative of s_t and s_f, 1/s^2; that of `ratio` swinging at 0.65 Hz."""
-
-
-@dataclass(frozen=True)
-class DiagnosticsOptions:
-    """What a result calls doubtful and planted; the fit itself does not ask."""
-
-    low_trust: float = positive(0.08)
-    """A frame whose median reprojection error exceeds this share of the person's height is not to be trusted.
-    Judgement, within how far COCO's annotators disagree (2.5 to 11 percent of a body's size, by joint)."""
-    planted_height_m: float = positive(0.03)
-    """A foot is planted while it is this near to the lowest place that it reaches within `planted_s` to either side,
-    metres: the floor may be a step or a beam. Judgement: what planted feet of a fit are off in height."""
-    planted_s: float = positive(0.5)
-    """Seconds; half a stride, which holds one stance of each foot."""
 
 
 @dataclass
