@@ -52,8 +52,9 @@ def test_zooming_in_makes_no_residual_larger(walk, zoomed, body, small_prior, sh
     short_recipe.fit.frames_per_step = 40
 
     def reprojection(observation):
+        start = solve_world(walk, body, observed_bodies(walk), short_recipe.fit.initialisation)
         fit = SequenceFit(
-            solve_world(walk, body, observed_bodies(walk)), walk.fps, body, small_prior,
+            start, walk.fps, body, small_prior,
             short_recipe.fit, short_recipe.guidance, trust="estimated", seed=0,
         )  # fmt: skip
         fit.start.focal_px.copy_(torch.from_numpy(observation.focal_px))

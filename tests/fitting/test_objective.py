@@ -15,8 +15,9 @@ from diffopt.initialisation.world import solve_world
 
 @pytest.fixture
 def objective_under(walk, body, small_prior, short_recipe):
+    start = solve_world(walk, body, observed_bodies(walk), short_recipe.fit.initialisation)
     fit = SequenceFit(
-        solve_world(walk, body, observed_bodies(walk)), walk.fps, body, small_prior, short_recipe.fit,
+        start, walk.fps, body, small_prior, short_recipe.fit,
         short_recipe.guidance, trust="estimated", seed=0, pose_network=None,
     )  # fmt: skip
     batch = sequence_batch(walk, short_recipe.fit.min_confidence, 0.01)

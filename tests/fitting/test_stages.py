@@ -103,8 +103,9 @@ def test_every_frame_of_a_long_clip_is_looked_at(walk, body, small_prior, short_
     from diffopt.initialisation.world import solve_world
 
     short_recipe.fit.frames_per_step = 20
+    start = solve_world(walk, body, observed_bodies(walk), short_recipe.fit.initialisation)
     fit = SequenceFit(
-        solve_world(walk, body, observed_bodies(walk)),
+        start,
         walk.fps,
         body,
         small_prior,

@@ -9,6 +9,7 @@ import torch
 from diffopt.body.model import load_body
 from diffopt.fitting.batch import sequence_batch
 from diffopt.initialisation.depth import move_to_keypoint_depth
+from diffopt.initialisation.options import DepthOptions
 from diffopt.initialisation.state import observed_bodies
 from diffopt.motion.motion import Motion
 from diffopt.observation.observation import Observation
@@ -37,7 +38,9 @@ def _placed(observation: Observation, body) -> Motion:
     focal, center = torch.as_tensor(observation.focal_px), torch.as_tensor(observation.center_px)
     seen = sequence_batch(observation, 0.3, 0.01)
     keypoints = (seen.keypoints_px, seen.confidence, seen.regressor)
-    return move_to_keypoint_depth(observed_bodies(observation), body, seen.betas, *keypoints, focal, center)
+    return move_to_keypoint_depth(
+        observed_bodies(observation), body, seen.betas, *keypoints, focal, center, DepthOptions()
+    )
 
 
 @pytest.mark.parametrize("factor", [0.85, 1.0, 1.3])

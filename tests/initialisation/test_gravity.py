@@ -1,5 +1,8 @@
 """Which way is up, and where the floor is."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 import roma
@@ -9,15 +12,20 @@ from scipy.spatial.transform import Rotation
 from diffopt.body.mass import center_of_mass
 from diffopt.body.model import load_body
 from diffopt.body.skeleton import JOINT_INDEX
+from diffopt.initialisation import gravity
 from diffopt.initialisation.gravity import (
     floor_height,
     rotation_to_up,
     up_from_balance,
     up_from_contacts,
-    up_from_level_contacts,
     up_from_posture,
-    up_of_held_camera,
 )
+from diffopt.initialisation.options import GravityOptions
+
+OPTIONS = GravityOptions()
+BALANCE = OPTIONS.leg_difference_m, OPTIONS.along_foot
+up_from_level_contacts = partial(gravity.up_from_level_contacts, options=OPTIONS)
+up_of_held_camera = partial(gravity.up_of_held_camera, options=OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +60,8 @@ def test_nobody_falls_over_so_a_bow_does_not_tilt_the_world(body):
     standing, bowing = (center_of_mass(one) - one[[10, 11]].mean(axis=0) for one in joints)
     lean = np.arctan2(bowing[2], bowing[1]) - np.arctan2(standing[2], standing[1])
     balanced = joints[1:] @ Rotation.from_rotvec([-lean, 0, 0]).as_matrix().T
-    expected = up_from_balance(joints[:1], np.ones(1), np.array([0.0, 1, 0]))
-    found = up_from_balance(balanced, np.ones(1), np.array([0.0, 1, 0]))
+    expected = up_from_balance(joints[:1], np.ones(1), np.array([0.0, 1, 0]), *BALANCE)
+    found = up_from_balance(balanced, np.ones(1), np.array([0.0, 1, 0]), *BALANCE)
     assert np.degrees(np.arccos(expected[1])) < 5
     assert np.degrees(np.arccos(found @ expected)) < 3
     posture = up_from_posture(balanced[:, JOINT_INDEX["neck"]] - balanced[:, [7, 8]].mean(axis=1), np.ones(1))
@@ -145,9 +153,10 @@ def test_contacts_level_a_tilted_floor_as_far_as_they_reach():
 
 def test_a_foot_that_stands_for_long_is_no_more_evidence_than_one_that_stands_for_a_moment():
     places = np.array([[[0.0, 0.0, 0.0]], [[3.0, 0.0, 0.0]], [[0.0, 0.0, 3.0]], [[3.0, 0.3, 3.0]]])
-    once = up_from_level_contacts(places, np.ones((4, 1)), *_near(4), drift=1e-5)
+    steady = replace(OPTIONS, tilt_drift_rad=1e-5)
+    once = up_from_level_contacts(places, np.ones((4, 1)), *_near(4), options=steady)
     often = up_from_level_contacts(
-        places.repeat([1, 200, 1, 1], axis=0), np.ones((203, 1)), *_near(203), drift=1e-5
+        places.repeat([1, 200, 1, 1], axis=0), np.ones((203, 1)), *_near(203), options=steady
     )  # fmt: skip
     assert np.allclose(often, once, atol=1e-5)  # a level that wanders so little is still not quite one
     assert np.degrees(np.arccos(once[1])) > 0.3
@@ -182,7 +191,11 @@ def test_tilt_under_a_drifting_camera_equals_generalised_least_squares():
     points = 2.0 * np.stack(np.meshgrid(np.arange(frames), [0.0], np.arange(2.0), indexing="ij"), axis=-1)[:, 0]
     points[..., 1] = 1e-5 * rng.normal(size=(frames, 2))
     ours = up_from_level_contacts(
-        points, np.ones((frames, 2)), depth, fps, height_error_m=height_error_m, drift=drift, tilt_error=tilt_error
+        points,
+        np.ones((frames, 2)),
+        depth,
+        fps,
+        options=replace(OPTIONS, contact_height_m=height_error_m, tilt_drift_rad=drift, up_error_rad=tilt_error),
     )
     wandered = np.concatenate([[0.0], np.cumsum((drift * depth[1:]) ** 2 / fps)])
     level = np.minimum(wandered[:, None], wandered[None]) + 1e3  # nothing is known of the first
@@ -207,5 +220,5 @@ def test_a_far_walker_does_not_tilt_the_world_with_the_camera_s_drift():
 
 def test_floor_is_the_weighted_lower_quartile():
     heights = np.array([-0.01, 0.0, 0.02, 0.03, -0.5])
-    assert floor_height(heights, np.array([1.0, 1.0, 1.0, 1.0, 0.0])) == -0.01
-    assert floor_height(heights, np.array([1.0, 3.0, 1.0, 1.0, 0.0])) == 0.0
+    assert floor_height(heights, np.array([1.0, 1.0, 1.0, 1.0, 0.0]), 0.25) == -0.01
+    assert floor_height(heights, np.array([1.0, 3.0, 1.0, 1.0, 0.0]), 0.25) == 0.0

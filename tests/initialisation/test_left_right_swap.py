@@ -1,6 +1,7 @@
 """Left and right taken for each other: mended where body and neighbours agree, and nowhere else."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,11 +9,14 @@ import torch
 
 from diffopt.body.keypoints import mirrored_rows
 from diffopt.body.model import load_body
-from diffopt.initialisation.left_right_swap import swap_mistaken_sides
+from diffopt.initialisation import left_right_swap
+from diffopt.initialisation.options import SwapOptions
 from diffopt.initialisation.state import observed_bodies
 from diffopt.observation.keypoint_sets import KEYPOINT_SETS
 from diffopt.simulation.front_end_errors import DETECTORS
 from diffopt.simulation.synthetic import simulate_observation, synthetic_walk
+
+swap_mistaken_sides = partial(left_right_swap.swap_mistaken_sides, options=SwapOptions())
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from diffopt.initialisation.root_trajectory import MIN_TRAVEL_M, Evidence, solve_root_trajectory
+from diffopt.initialisation.options import Evidence, RootTrajectoryOptions
+from diffopt.initialisation.root_trajectory import solve_root_trajectory
+
+LEAST_M = RootTrajectoryOptions().least_travel_m
 
 
 def test_path_and_scale_equal_a_general_least_squares_solver():
@@ -17,7 +20,7 @@ def test_path_and_scale_equal_a_general_least_squares_solver():
     sight = seen / depth[:, None]
     feet = rng.normal(size=(frames, 2, 3))
     valid = np.array([True, True, False, True, True, True])
-    ours = solve_root_trajectory(seen, sight, depth, centers, feet, valid, fps, True, evidence, iterations=1)
+    ours = solve_root_trajectory(seen, sight, depth, centers, feet, valid, fps, True, evidence, LEAST_M, iterations=1)
 
     lowest = feet[..., 1].min(axis=1, keepdims=True)
     down = 1 / (1 + ((feet[..., 1] - lowest) / evidence.foot_height_m) ** 2)
@@ -26,11 +29,11 @@ def test_path_and_scale_equal_a_general_least_squares_solver():
         root, scale = unknowns[:-1].reshape(frames, 3), unknowns[-1]
         parts = []
         for t in range(frames):
-            far = max(depth[t], 0.5) / evidence.reference_depth_m
+            far = max(depth[t], 0.5)
             miss = root[t] - scale * centers[t] - seen[t]
             along = sight[t] * (sight[t] @ miss)
             if valid[t]:
-                parts += list(along / (evidence.along_m * far) + (miss - along) / (evidence.across_m * far))
+                parts += list(along / (evidence.along * far) + (miss - along) / (evidence.across_rad * far))
             if 0 < t < frames - 1:
                 second = (root[t + 1] - 2 * root[t] + root[t - 1]) * fps**2
                 parts += list(second / evidence.acceleration_m_s2)
@@ -56,7 +59,7 @@ def test_legs_that_are_made_up_for_a_gap_slow_nobody_down(told_by):
     moves = np.diff(1.2 * ahead, axis=0) * (valid[1:] & valid[:-1])[:, None]  # filled in: legs that stand still
     feet = -np.concatenate([np.zeros((1, 3)), moves.cumsum(axis=0)])[:, None]
     path = solve_root_trajectory(
-        seen, seen / 4, np.full(frames, 4.0), 3 * ahead, feet, valid, fps, True, Evidence(),
+        seen, seen / 4, np.full(frames, 4.0), 3 * ahead, feet, valid, fps, True, Evidence(), LEAST_M,
         velocity=fps * moves if told_by == "prior" else None,
     )  # fmt: skip
     assert path.scale == pytest.approx(1.2 / 3, rel=1e-3)
@@ -70,12 +73,21 @@ def test_a_camera_never_travels_backwards_whatever_the_legs_say():
     seen = np.tile([0.0, 0.0, 4.0], (frames, 1))  # a follower keeps the distance
     legs = -2.0 * ahead  # legs that were estimated to walk the other way
     path = solve_root_trajectory(
-        seen, seen / 4, np.full(frames, 4.0), 3 * ahead, -legs[:, None], np.ones(frames, bool), fps, True, Evidence()
+        seen,
+        seen / 4,
+        np.full(frames, 4.0),
+        3 * ahead,
+        -legs[:, None],
+        np.ones(frames, bool),
+        fps,
+        True,
+        Evidence(),
+        LEAST_M,
     )
-    assert path.scale == pytest.approx(MIN_TRAVEL_M / 3)
+    assert path.scale == pytest.approx(LEAST_M / 3)
     # The path is the best one for that scale: the same as for a camera that is known to travel so far.
     known = solve_root_trajectory(
-        seen, seen / 4, np.full(frames, 4.0), MIN_TRAVEL_M * ahead, -legs[:, None], np.ones(frames, bool), fps, False,
-        Evidence(),
+        seen, seen / 4, np.full(frames, 4.0), LEAST_M * ahead, -legs[:, None], np.ones(frames, bool), fps, False,
+        Evidence(), LEAST_M,
     )  # fmt: skip
     assert np.allclose(path.root, known.root, atol=1e-6)

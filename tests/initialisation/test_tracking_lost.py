@@ -1,6 +1,7 @@
 """A camera that was lost: found out, turned on as it turned, and its path put together again by the legs."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,12 +11,21 @@ from scipy.spatial.transform import Rotation
 
 from diffopt.body.model import load_body
 from diffopt.geometry.cameras import to_camera
+from diffopt.initialisation import tracking_lost
+from diffopt.initialisation.options import InitialisationOptions, TrackingLostOptions
 from diffopt.initialisation.state import observed_bodies
-from diffopt.initialisation.tracking_lost import bridge_rotations, legs_contradict_camera, lost_steps, segment_numbers
+from diffopt.initialisation.tracking_lost import segment_numbers
 from diffopt.initialisation.world import solve_world
 from diffopt.prior.motion_prior import load_prior
 from diffopt.simulation.front_end_errors import DETECTORS
 from diffopt.simulation.synthetic import simulate_observation, synthetic_walk
+
+OPTIONS = TrackingLostOptions()
+lost_steps = partial(tracking_lost.lost_steps, still_rad=OPTIONS.still_rad)
+bridge_rotations = partial(tracking_lost.bridge_rotations, neighbours=OPTIONS.neighbour_steps)
+legs_contradict_camera = partial(
+    tracking_lost.legs_contradict_camera, speed_m_s=OPTIONS.contradiction_m_s, seconds=OPTIONS.contradiction_s
+)
 
 
 def orbit(frames: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +99,7 @@ def walk():
 
 
 def _travelled(observation, body) -> tuple[float, float]:
-    state = solve_world(observation, body, observed_bodies(observation), load_prior())
+    state = solve_world(observation, body, observed_bodies(observation), InitialisationOptions(), load_prior())
     # Whatever is put together anew: the camera sees the body where it saw it.
     rest_pelvis = body.rest_joints(state.betas)[0]
     pelvis_c = to_camera(

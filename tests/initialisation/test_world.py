@@ -11,10 +11,13 @@ from diffopt.body.model import load_body
 from diffopt.evaluation.truth import TruthScore
 from diffopt.geometry.cameras import camera_centers
 from diffopt.initialisation.composed import compose_world
+from diffopt.initialisation.options import InitialisationOptions
 from diffopt.initialisation.state import observed_bodies
 from diffopt.initialisation.world import solve_world
 from diffopt.simulation.front_end_errors import DETECTORS
 from diffopt.simulation.synthetic import simulate_observation, synthetic_walk
+
+OPTIONS = InitialisationOptions()
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,7 @@ def clean_walk(body):
 
 
 def test_clean_walk_comes_out_as_it_was(body, clean_walk):
-    state = solve_world(clean_walk, body, observed_bodies(clean_walk))
+    state = solve_world(clean_walk, body, observed_bodies(clean_walk), OPTIONS)
     metrics = TruthScore(clean_walk, body)(state.motion, state.cameras)
     assert metrics["g_mpjpe_mm"] < 60
     assert metrics["rte_percent"] < 2
@@ -54,7 +57,7 @@ def test_a_camera_that_only_turns_is_neither_lost_nor_travels(body, origin_m):
     panned = replace(
         panned, translation_w2c=(panned.translation_w2c - moved).astype(np.float32), camera_scale="unknown"
     )
-    state = solve_world(panned, body, observed_bodies(panned))
+    state = solve_world(panned, body, observed_bodies(panned), OPTIONS)
     assert state.findings["camera_lost_share"] == 0.0
     assert state.scale_known
     centers = -torch.einsum("tji,tj->ti", state.cameras.rotation_w2c, state.cameras.translation_w2c)
@@ -63,7 +66,7 @@ def test_a_camera_that_only_turns_is_neither_lost_nor_travels(body, origin_m):
 
 def test_camera_and_body_keep_their_relation(body, clean_walk):
     """Composition moves both: seen from the camera the composed body is where it was given."""
-    state = solve_world(clean_walk, body, observed_bodies(clean_walk))
+    state = solve_world(clean_walk, body, observed_bodies(clean_walk), OPTIONS)
     composed = body.joints(state.composed.body_pose, state.composed.global_orient, state.composed.transl, state.betas)
     seen = composed @ state.cameras.rotation_w2c.mT + state.cameras.translation_w2c[:, None]
     given = body.joints(
@@ -77,7 +80,7 @@ def test_camera_and_body_keep_their_relation(body, clean_walk):
 
 def test_the_papers_start_is_the_bodies_where_the_camera_sees_them(body, clean_walk):
     """Seen from the camera, bodies are as given; cameras stand where they were given, their unit a metre; y is up."""
-    state = compose_world(replace(clean_walk, camera_scale="unknown"), body, observed_bodies(clean_walk))
+    state = compose_world(replace(clean_walk, camera_scale="unknown"), body, observed_bodies(clean_walk), OPTIONS)
     joints = body.joints(state.motion.body_pose, state.motion.global_orient, state.motion.transl, state.betas)
     seen = joints @ state.cameras.rotation_w2c.mT + state.cameras.translation_w2c[:, None]
     given = body.joints(
@@ -96,12 +99,13 @@ def test_the_papers_start_is_the_bodies_where_the_camera_sees_them(body, clean_w
     assert np.degrees(np.arccos(off.clip(-1, 1))).max() < 6
     assert abs(joints[..., 1].amin(dim=1).median()) < 0.1
     assert not state.scale_known
-    assert compose_world(replace(clean_walk, camera_scale="metric"), body, observed_bodies(clean_walk)).scale_known
+    metric = replace(clean_walk, camera_scale="metric")
+    assert compose_world(metric, body, observed_bodies(metric), OPTIONS).scale_known
 
 
 def test_the_papers_start_keeps_the_gravity_that_is_given(body, clean_walk):
     down = np.array([0.1, 1.0, -0.2])
-    state = compose_world(replace(clean_walk, gravity_w=down), body, observed_bodies(clean_walk))
+    state = compose_world(replace(clean_walk, gravity_w=down), body, observed_bodies(clean_walk), OPTIONS)
     before = clean_walk.rotation_w2c[3] @ (down / np.linalg.norm(down))
     assert np.abs(before + state.cameras.rotation_w2c[3, :, 1].numpy()).max() < 1e-5
 
@@ -109,7 +113,7 @@ def test_the_papers_start_keeps_the_gravity_that_is_given(body, clean_walk):
 def test_given_gravity_and_metric_scale_are_kept(body, clean_walk):
     down = np.array([0.1, 1.0, -0.2])
     told = replace(clean_walk, gravity_w=down, camera_scale="metric")
-    state = solve_world(told, body, observed_bodies(told))
+    state = solve_world(told, body, observed_bodies(told), OPTIONS)
     assert state.findings["camera_scale"] == 1.0 and state.findings["gravity_correction_deg"] == 0.0
     # A camera's rotation takes world axes to camera axes, so the down direction is seen alike in both worlds.
     before = told.rotation_w2c[3] @ (down / np.linalg.norm(down))

@@ -166,7 +166,7 @@ def _estimate(clip: Clip, observation: Observation, body: BodyModel) -> Estimate
     prior = prior_for(recipe.fit, recipe.prior)
     if clip.kind == "initial":
         path_prior = prior if isinstance(prior, MotionPrior) else None
-        state = solve_world(observation, body, observed_bodies(observation), path_prior)
+        state = solve_world(observation, body, observed_bodies(observation), recipe.fit.initialisation, path_prior)
         return Estimate(state.composed, state.cameras, state.betas)
     work = Path(clip.work)
     fitted = fit_sequence(

@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from diffopt.bounds import at_least, fraction, positive
+from diffopt.initialisation.options import InitialisationOptions
 from diffopt.result.diagnostics import DiagnosticsOptions
 
 
@@ -137,6 +138,7 @@ class FitOptions:
     """What a weight of `pose_prior` asks: `default` (shipped), or the path of another one, VPoser's folder say."""
     field: FieldOptions = dataclasses.field(default_factory=FieldOptions)
     correction: CorrectionOptions = dataclasses.field(default_factory=CorrectionOptions)
+    initialisation: InitialisationOptions = dataclasses.field(default_factory=InitialisationOptions)
     scales: LossScales = dataclasses.field(default_factory=LossScales)
     diagnostics: DiagnosticsOptions = dataclasses.field(default_factory=DiagnosticsOptions)
     stages: dict[str, Stage] = dataclasses.field(default_factory=dict)

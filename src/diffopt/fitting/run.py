@@ -128,9 +128,10 @@ def fit_sequence(
         options = without_prior(options)
     lengths = stage_lengths(options, observation.num_frames)
     # Only our own prior says what root trajectory belongs to a pose sequence.
-    solve = world_solver(observation, body, options.root_trajectory, prior if isinstance(prior, MotionPrior) else None)
+    path_prior = prior if isinstance(prior, MotionPrior) else None
+    solve = world_solver(observation, body, options.initialisation, options.root_trajectory, path_prior)
     move_bodies = options.root_trajectory != "composed"
-    initialisation = initialise(observation, body, solve, options.min_confidence, move_bodies)
+    initialisation = initialise(observation, body, solve, options.initialisation, options.min_confidence, move_bodies)
     data = SequenceDataModule(
         initialisation.observation, options.min_confidence, options.unseen_trust, steps=sum(lengths.values())
     )

@@ -26,6 +26,7 @@ from diffopt.frontend.options import FrontendOptions
 from diffopt.frontend.tracks import Tracks, track_scene
 from diffopt.frontend.video import Video, content_hash, open_video
 from diffopt.initialisation.gravity import up_from_bodies
+from diffopt.initialisation.options import GravityOptions
 from diffopt.motion.motion import Motion
 from diffopt.observation.observation import Observation
 
@@ -150,7 +151,9 @@ def _ground_under(
     rotation = camera.rotation_w2c.astype(np.float64)
     joints_w = np.einsum("tji,tkj->tki", rotation, landmarks_c[:, :24])
     pelvis_w = joints_w[:, 0]
-    up_w = up_from_bodies(joints_w - pelvis_w[:, None], frame_valid.astype(np.float64), pelvis_w, rotation)
+    # A first guess, as good for the ground as any: the recipe's own, which asks again, is not known here.
+    trust = frame_valid.astype(np.float64)
+    up_w = up_from_bodies(joints_w - pelvis_w[:, None], trust, pelvis_w, rotation, GravityOptions())
     # From the skin of heel and toe down to the ground.
     down_c = -(rotation @ up_w)[:, None] * body.sole_heights(betas).double().numpy()[:, None]
     return find_ground(

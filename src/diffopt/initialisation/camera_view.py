@@ -10,6 +10,7 @@ from numpy import ndarray
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel
 from diffopt.body.skeleton import BODY_JOINTS, JOINT_INDEX
+from diffopt.initialisation.options import TrackingLostOptions
 from diffopt.initialisation.tracking_lost import bridge_rotations, lost_steps, segment_numbers
 from diffopt.motion.foot_contact import kinematic_velocity
 from diffopt.motion.motion import Motion
@@ -56,7 +57,7 @@ class CameraView:
 
 
 def view_from_camera(
-    observation: Observation, body: BodyModel, bodies_c: Motion, bridge_lost: bool = True
+    observation: Observation, body: BodyModel, bodies_c: Motion, options: TrackingLostOptions, bridge_lost: bool = True
 ) -> CameraView:
     """What the given camera saw.
 
@@ -64,14 +65,16 @@ def view_from_camera(
         observation: a checked observation, for its camera and what is known of it.
         body: the body that its betas belong to.
         bodies_c: the bodies, in the camera frame of each frame.
+        options: when tracking was lost.
         bridge_lost: let a camera whose tracking was lost go on turning, and cut its trajectory there.
     """
     betas = torch.as_tensor(observation.betas).float()
     landmarks_c = body.landmarks(bodies_c.body_pose, bodies_c.global_orient, bodies_c.transl, betas).double().numpy()
     given = observation.rotation_w2c.astype(np.float64)
     given_centers = _centers_from_first(given, observation.translation_w2c.astype(np.float64))
-    lost = lost_steps(given, given_centers) & (bridge_lost and observation.camera_trust == "estimated")
-    rotation, centers = bridge_rotations(given, given_centers, lost)
+    lost = lost_steps(given, given_centers, options.still_rad)
+    lost &= bridge_lost and observation.camera_trust == "estimated"
+    rotation, centers = bridge_rotations(given, given_centers, lost, options.neighbour_steps)
     travels = observation.camera_trust != "static" and bool(centers.any())
     pelvis_c = landmarks_c[:, JOINT_INDEX["pelvis"]]
     return CameraView(

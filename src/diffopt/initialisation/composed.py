@@ -6,13 +6,16 @@ import torch
 from diffopt.body.model import BodyModel
 from diffopt.initialisation.camera_view import view_from_camera
 from diffopt.initialisation.gravity import floor_height
+from diffopt.initialisation.options import InitialisationOptions
 from diffopt.initialisation.state import InitialState, cameras_in_world, pose_in_world
 from diffopt.initialisation.world import first_alignment
 from diffopt.motion.motion import Motion
 from diffopt.observation.observation import Observation
 
 
-def compose_world(observation: Observation, body: BodyModel, bodies_c: Motion) -> InitialState:
+def compose_world(
+    observation: Observation, body: BodyModel, bodies_c: Motion, options: InitialisationOptions
+) -> InitialState:
     """The bodies where the given camera sees them, and nothing more: x_init as the paper has it (section 3.3.1).
 
     The paper leaves to a supplement what it calls a simple heuristic that keeps the human in the frustum of the
@@ -23,11 +26,11 @@ def compose_world(observation: Observation, body: BodyModel, bodies_c: Motion) -
     Args, Returns: as for `solve_world`.
     """
     betas = torch.as_tensor(observation.betas).float()
-    view = view_from_camera(observation, body, bodies_c, bridge_lost=False)
-    align = first_alignment(observation, view)
+    view = view_from_camera(observation, body, bodies_c, options.tracking_lost, bridge_lost=False)
+    align = first_alignment(observation, view, options.gravity)
     root = (view.pelvis + view.centers) @ align.T
     lowest = ((view.feet(align) + root[:, None])[..., 1] - body.sole_heights(betas).double().numpy()).min(axis=1)
-    lift = np.array([0.0, -floor_height(lowest, view.valid.astype(np.float64)), 0.0])
+    lift = np.array([0.0, -floor_height(lowest, view.valid.astype(np.float64), options.gravity.floor_share), 0.0])
     centers_w = view.centers @ align.T + lift
     motion = pose_in_world(bodies_c, body, betas, view.rotation @ align.T, root + lift)
     return InitialState(

@@ -12,15 +12,10 @@ from torch import Tensor
 from diffopt.body.model import BodyModel
 from diffopt.geometry.cameras import to_pixels
 from diffopt.geometry.translation import solve_translation
+from diffopt.initialisation.options import DepthOptions
 from diffopt.motion.motion import Motion
 
-MIN_KEYPOINTS = 6
-"""Fewer tell no distance."""
-OUTLIER = 0.06
-"""A keypoint this far off counts a quarter, as a share of the body's size in the image."""
 ROUNDS = 5
-MOST = 10.0
-"""Where all bodies would have to move by such a factor, they are not of these keypoints, and stay where they are."""
 
 
 def move_to_keypoint_depth(
@@ -32,6 +27,7 @@ def move_to_keypoint_depth(
     regressor: Float[Tensor, "K 47"],
     focal_px: Float[Tensor, "T"],
     center_px: Float[Tensor, "T 2"],
+    options: DepthOptions,
 ) -> Motion:
     """The same bodies, all moved along their rays by the one factor that suits the keypoints of most frames.
 
@@ -44,11 +40,12 @@ def move_to_keypoint_depth(
         keypoints_px, confidence: what a detector saw; 0 where it was unsure or the body has no such point.
         regressor: the keypoints as means of the body's landmarks.
         focal_px, center_px: the camera.
+        options: what keypoints can tell.
 
     Returns:
         Bodies in the camera frame of each frame.
     """
-    seen = (confidence > 0).sum(dim=1) >= MIN_KEYPOINTS
+    seen = (confidence > 0).sum(dim=1) >= options.min_keypoints
     if not seen.any():
         return bodies_c
     landmarks = body.landmarks(bodies_c.body_pose, bodies_c.global_orient, bodies_c.transl, betas)
@@ -59,9 +56,10 @@ def move_to_keypoint_depth(
         confidence[seen].double(),
         focal_px[seen].double(),
         center_px[seen].double(),
+        options.outlier,
     )
     factor = float((place[:, 2] / pelvis[seen, 2]).median())
-    if not 1 / MOST < factor < MOST:
+    if not 1 / options.most < factor < options.most:
         return bodies_c
     return Motion(bodies_c.body_pose, bodies_c.global_orient, bodies_c.transl + (factor - 1) * pelvis)
 
@@ -72,6 +70,7 @@ def _place(
     confidence: Float[Tensor, "N K"],
     focal_px: Float[Tensor, "N"],
     center_px: Float[Tensor, "N 2"],
+    outlier: float,
 ) -> Float[Tensor, "N 3"]:
     """Where the pelvis has to be for points about it to fall on their keypoints, whatever single ones say."""
     size_m = (points.amax(dim=1) - points.amin(dim=1)).norm(dim=-1)
@@ -80,5 +79,5 @@ def _place(
         place = solve_translation(points, keypoints_px, weight, focal_px, center_px)
         off_px = (to_pixels(points + place[:, None], focal_px, center_px) - keypoints_px).norm(dim=-1)
         off = torch.where(confidence > 0, off_px, 0.0) * (place[:, 2] / focal_px / size_m)[:, None]
-        weight = confidence / (1 + (off / OUTLIER) ** 2) ** 2
+        weight = confidence / (1 + (off / outlier) ** 2) ** 2
     return place

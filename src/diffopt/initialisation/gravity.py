@@ -12,11 +12,12 @@ from diffopt.body.mass import center_of_mass
 from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.geometry.alignment import shortest_turn
 from diffopt.geometry.cameras import NEAR_M
+from diffopt.initialisation.options import GravityOptions
 
 UP = np.array([0.0, 1.0, 0.0])
 GRAVITY_M_S2 = 9.81
 STRIDE_S = 1.0
-"""Two steps take about this long."""
+"""Two steps of a walk take about this long (1.0 to 1.1 s, Winter 1991), seconds."""
 _ANKLES = [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]
 _TOES = [JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]
 
@@ -31,6 +32,7 @@ def up_from_bodies(
     weight: Float[ndarray, "T"],
     pelvis: Float[ndarray, "T 3"],
     rotation_w2c: Float[ndarray, "T 3 3"],
+    options: GravityOptions,
 ) -> Float[ndarray, "3"]:
     """World-up from all that bodies and the camera say: how people stand, that they do not fall, how cameras are held.
 
@@ -39,13 +41,14 @@ def up_from_bodies(
         weight: trust in each frame.
         pelvis: from the camera, same axes, metres.
         rotation_w2c: the camera in each frame; its axes are its rows.
+        options: how people stand and cameras are held.
 
     Returns:
         Unit vector.
     """
     standing = up_from_posture(joints[:, JOINT_INDEX["neck"]] - joints[:, _ANKLES].mean(axis=1), weight)
-    up = up_from_balance(joints, weight, standing)
-    return up_of_held_camera(up, rotation_w2c[:, 0], pelvis[:, None] + joints[:, _TOES])
+    up = up_from_balance(joints, weight, standing, options.leg_difference_m, options.along_foot)
+    return up_of_held_camera(up, rotation_w2c[:, 0], pelvis[:, None] + joints[:, _TOES], options)
 
 
 def up_from_posture(
@@ -75,8 +78,8 @@ def up_from_balance(
     joints: Float[ndarray, "T 24 3"],
     weight: Float[ndarray, "T"],
     up: Float[ndarray, "3"],
-    leg_difference_m: float = 0.3,
-    along_foot: float = 0.7,
+    leg_difference_m: float,
+    along_foot: float,
     iterations: int = 8,
 ) -> Float[ndarray, "3"]:
     """World-up as the direction from the feet that carry to the centre of mass, on average over a clip.
@@ -157,12 +160,7 @@ def up_of_held_camera(
     up: Float[ndarray, "3"],
     right_w: Float[ndarray, "T 3"],
     feet_seen: Float[ndarray, "T F 3"],
-    body_error: float = 0.14,
-    roll_error: float = 0.05,
-    height_error_m: float = 0.4,
-    usual_height_m: float = 1.5,
-    rolled: float = 0.35,
-    raised_m: float = 1.0,
+    options: GravityOptions,
 ) -> Float[ndarray, "3"]:
     """World-up as bodies say, mended by how cameras are held: level, and as high as people hold them.
 
@@ -175,12 +173,7 @@ def up_of_held_camera(
         up: what the bodies say, a unit vector, axes of the camera's world.
         right_w: the camera's x axis in each frame, same axes.
         feet_seen: points of the feet from the camera, same axes, metres; the lowest is taken to stand.
-        body_error: how far bodies lean, radians.
-        roll_error: how far a camera is off level, radians.
-        height_error_m: how far it is held from `usual_height_m`, metres.
-        usual_height_m: how high cameras are held over the ground on which people stand, metres.
-        rolled: a camera that seems off level by this much is believed half: some are held askew.
-        raised_m: likewise one that seems held this far from the usual height: some fly, some lie on the ground.
+        options: how people and cameras are held upright.
 
     Returns:
         Unit vector.
@@ -189,15 +182,16 @@ def up_of_held_camera(
     lowest = (feet_seen @ up).argmin(axis=1)
     ground = feet_seen[np.arange(len(feet_seen)), lowest].mean(axis=0)
     roll = np.arcsin(np.sqrt(np.clip(up @ across @ up, 0, 1)))
-    rise = usual_height_m + ground @ up
+    rise = options.camera_height_m + ground @ up
 
     def precision(error: float, seems: float, strange: float) -> float:
-        return (body_error / error) ** 2 / (1 + (seems / strange) ** 2) ** 2
+        return (options.body_lean_rad / error) ** 2 / (1 + (seems / strange) ** 2) ** 2
 
-    of_roll, of_height = precision(roll_error, roll, rolled), precision(height_error_m, rise, raised_m)
+    of_roll = precision(options.camera_roll_rad, roll, options.strange_roll_rad)
+    of_height = precision(options.camera_height_error_m, rise, options.strange_height_m)
     level = np.linalg.solve(
         np.eye(3) + of_roll * across + of_height * np.outer(ground, ground),
-        up - of_height * usual_height_m * ground,
+        up - of_height * options.camera_height_m * ground,
     )
     return level / np.linalg.norm(level)
 
@@ -207,10 +201,7 @@ def up_from_level_contacts(
     contact: Float[ndarray, "T F"],
     depth_m: Float[ndarray, "T"],
     fps: float,
-    height_error_m: float = 0.03,
-    drift: float = 0.003,
-    tilt_error: float = 0.05,
-    place_m: float = 0.2,
+    options: GravityOptions,
 ) -> Float[ndarray, "3"]:
     """A small correction of +y that makes feet in contact lie on one level.
 
@@ -222,19 +213,16 @@ def up_from_level_contacts(
         contact: how far each is down, 0 to 1.
         depth_m: how far from the camera the person was seen, metres.
         fps: frames per second.
-        height_error_m: how level floor and feet are, metres.
-        drift: random walk of the camera's tilt, root mean square after one second, radians.
-        tilt_error: how far +y may be off, radians; the path's extent decides how much of that can be seen.
-        place_m: points this near to each other are one piece of evidence, however long somebody stands there.
+        options: how level contacts are, how far the camera's tilt drifts, and how far off +y may be.
 
     Returns:
         Unit vector, near +y.
     """
-    crowd = _crowd(points.reshape(-1, 3), contact.ravel(), place_m).reshape(contact.shape)
+    crowd = _crowd(points.reshape(-1, 3), contact.ravel(), options.place_m).reshape(contact.shape)
     # A trace of evidence everywhere: the levels of a clip in which no foot is ever down must come out somehow.
-    evidence = (contact / np.maximum(crowd, 1e-9) + 1e-9) / height_error_m**2
+    evidence = (contact / np.maximum(crowd, 1e-9) + 1e-9) / options.contact_height_m**2
     height, ground = points[..., 1], points[..., [0, 2]]
-    stiff = fps / (drift * np.maximum(depth_m[1:], NEAR_M)) ** 2
+    stiff = fps / (options.tilt_drift_rad * np.maximum(depth_m[1:], NEAR_M)) ** 2
     weight = evidence
     tilt = np.zeros(2)
     for _ in range(10):
@@ -249,9 +237,9 @@ def up_from_level_contacts(
         weighted = weight[..., None] * ground
         normal = np.einsum("tfi,tfj->ij", weighted, ground) - moments[:, 1:].T @ levels[:, 1:]
         known = moments[:, 1:].T @ levels[:, 0] - np.einsum("tfi,tf->i", weighted, height)
-        tilt = np.linalg.solve(normal + np.eye(2) / tilt_error**2, known)
+        tilt = np.linalg.solve(normal + np.eye(2) / options.up_error_rad**2, known)
         residual = height + ground @ tilt - (levels @ np.array([1.0, *tilt]))[:, None]
-        weight = evidence / (1 + (residual / (2 * height_error_m)) ** 2)
+        weight = evidence / (1 + (residual / (2 * options.contact_height_m)) ** 2)
     up = np.array([tilt[0], 1.0, tilt[1]])
     return up / np.linalg.norm(up)
 
@@ -268,8 +256,8 @@ def _crowd(points: Float[ndarray, "N 3"], weight: Float[ndarray, "N"], place_m: 
     return (distances @ np.bincount(cell.ravel(), weight))[cell.ravel()]
 
 
-def floor_height(heights: Float[ndarray, "N"], contact: Float[ndarray, "N"], share_below: float = 0.25) -> float:
-    """Height of the floor: the weighted lower quartile of foot points in contact, metres.
+def floor_height(heights: Float[ndarray, "N"], contact: Float[ndarray, "N"], share_below: float) -> float:
+    """Height of the floor: a low quantile of foot points in contact by their weight, metres.
 
     Not their median: a point that is taken for in contact may be a little above the floor, but never below it, where
     only errors of the estimate put it.

@@ -14,17 +14,13 @@ from numpy import ndarray
 from diffopt.body.keypoints import keypoint_regressor, mirrored_rows
 from diffopt.body.model import BodyModel
 from diffopt.geometry.cameras import to_pixels
+from diffopt.initialisation.options import SwapOptions
 from diffopt.motion.motion import Motion
 from diffopt.observation.observation import Observation
 
-BETTER = 0.7
-"""Swapped, the keypoints must lie this much nearer to the body (ratio of mean distances)."""
-LONGEST_S = 1.0
-"""A longer span is no slip of the detector: then it may be the body that is the wrong way round."""
-
 
 def swap_mistaken_sides(
-    observation: Observation, body: BodyModel, bodies_c: Motion
+    observation: Observation, body: BodyModel, bodies_c: Motion, options: SwapOptions
 ) -> tuple[Observation, Bool[ndarray, "T"]]:
     """The observation with left and right of its keypoints swapped where they were mistaken.
 
@@ -32,6 +28,7 @@ def swap_mistaken_sides(
         observation: keypoints, confidences, focal length.
         body: the body that its betas belong to.
         bodies_c: the initial bodies, in the camera frame of each frame.
+        options: when they were.
 
     Returns:
         The observation, and the frames that were changed.
@@ -47,7 +44,7 @@ def swap_mistaken_sides(
     seen = (observation.confidence > 0) & on_body & observation.frame_valid[:, None]
     mirror = mirrored_rows(observation.keypoint_set)
     keypoints = np.where(seen[..., None], observation.keypoints_px, np.nan)
-    swapped = _mistaken(keypoints, keypoints[:, mirror], expected, observation.fps)
+    swapped = _mistaken(keypoints, keypoints[:, mirror], expected, observation.fps, options)
     if not swapped.any():
         return observation, swapped
     chosen = swapped[:, None]
@@ -63,8 +60,9 @@ def _mistaken(
     swapped: Float[ndarray, "T K 2"],
     expected: Float[ndarray, "T K 2"],
     fps: float,
+    options: SwapOptions,
 ) -> Bool[ndarray, "T"]:
-    nearer = _distance(swapped, expected) < BETTER * _distance(keypoints, expected)
+    nearer = _distance(swapped, expected) < options.nearer * _distance(keypoints, expected)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], nearer, [False]]).astype(int))).reshape(-1, 2)
     for start, stop in edges:
         jumps = [
@@ -74,7 +72,7 @@ def _mistaken(
             if 0 <= outside < len(keypoints)
         ]
         kept, mended = np.nansum(jumps[: len(jumps) // 2]), np.nansum(jumps[len(jumps) // 2 :])
-        if stop - start > LONGEST_S * fps or not mended < kept:
+        if stop - start > options.longest_s * fps or not mended < kept:
             nearer[start:stop] = False
     return nearer
 

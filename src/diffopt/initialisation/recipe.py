@@ -36,6 +36,7 @@ from diffopt.body.model import BodyModel
 from diffopt.initialisation.composed import compose_world
 from diffopt.initialisation.depth import move_to_keypoint_depth
 from diffopt.initialisation.left_right_swap import swap_mistaken_sides
+from diffopt.initialisation.options import InitialisationOptions
 from diffopt.initialisation.state import InitialState, observed_bodies
 from diffopt.initialisation.world import solve_world
 from diffopt.motion.motion import Motion
@@ -61,7 +62,12 @@ class Initialisation:
 
 
 def initialise(
-    observation: Observation, body: BodyModel, solve: WorldSolver, min_confidence: float, move_bodies: bool = True
+    observation: Observation,
+    body: BodyModel,
+    solve: WorldSolver,
+    options: InitialisationOptions,
+    min_confidence: float,
+    move_bodies: bool = True,
 ) -> Initialisation:
     """Everything that is solved before the first step of a fit.
 
@@ -69,30 +75,39 @@ def initialise(
         observation: a checked observation.
         body: the body that its betas belong to.
         solve: finds the world of given bodies, see `world_solver`.
+        options: what is taken for granted of people, cameras and tools.
         min_confidence: keypoints trusted less than this are left out.
         move_bodies: move the bodies to the depth of their keypoints.
     """
     bodies = observed_bodies(observation)
-    observation, swapped = swap_mistaken_sides(observation, body, bodies)
+    observation, swapped = swap_mistaken_sides(observation, body, bodies, options.left_right_swap)
     given = solve(bodies)
     if not move_bodies:
         return Initialisation(observation, swapped, given, start=given)
     betas, keypoints = given.betas, confident_keypoints(observation, min_confidence)
-    bodies = move_to_keypoint_depth(bodies, body, betas, *keypoints, given.cameras.focal_px, given.cameras.center_px)
+    bodies = move_to_keypoint_depth(
+        bodies, body, betas, *keypoints, given.cameras.focal_px, given.cameras.center_px, options.depth
+    )
     return Initialisation(observation, swapped, given, start=solve(bodies))
 
 
 def world_solver(
-    observation: Observation, body: BodyModel, root_trajectory: str, prior: MotionPrior | None
+    observation: Observation,
+    body: BodyModel,
+    options: InitialisationOptions,
+    root_trajectory: str,
+    prior: MotionPrior | None,
 ) -> WorldSolver:
     """The solver that a recipe asks for.
 
     Args:
         observation: a checked observation, for its camera and what is known of it.
         body: the body that its betas belong to.
+        options: what is taken for granted of people, cameras and tools.
         root_trajectory: `prior`, `feet` or `composed`, see `FitOptions.root_trajectory`.
         prior: says what velocity to expect of the legs; None takes the feet in contact alone.
     """
     if root_trajectory == "composed":
-        return partial(compose_world, observation, body)
-    return partial(solve_world, observation, body, prior=prior if root_trajectory == "prior" else None)
+        return partial(compose_world, observation, body, options=options)
+    prior = prior if root_trajectory == "prior" else None
+    return partial(solve_world, observation, body, options=options, prior=prior)

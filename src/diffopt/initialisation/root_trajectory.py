@@ -23,37 +23,12 @@ import scipy.sparse.linalg
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from diffopt.initialisation.options import Evidence
+
 Sparse: TypeAlias = Any
 """A scipy sparse matrix; its type stubs do not know their own products."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """How far each kind of evidence is trusted: standard deviations."""
-
-    across_m: float = 0.03
-    """Position across the line of sight, metres at `reference_depth_m`."""
-    along_m: float = 0.15
-    """Position along the line of sight, metres at `reference_depth_m`; both grow with depth."""
-    reference_depth_m: float = 4.0
-    contact_m_s: float = 0.10
-    """Speed of a foot in contact, metres per second."""
-    expected_m_s: float = 0.4
-    """Error of the velocity that the prior expects, metres per second; large, since it errs alike for many frames."""
-    acceleration_m_s2: float = 4.0
-    """Acceleration of the root, metres per second squared."""
-    foot_height_m: float = 0.03
-    """A foot point this far above the lowest one is half as likely to be down."""
-
-
-MIN_TRAVEL_M = 0.05
-"""A camera that SLAM saw travel went at least this far from where it began. Legs that are hardly seen to move, from
-behind or in slow motion, can make its scale come out below nought: a world seen in a mirror."""
-FEET_DECIDE = Evidence()
-"""Where the camera's scale is sought: the legs are all there is to find it by."""
-VIEW_DECIDES = Evidence(along_m=0.06, contact_m_s=1.0, expected_m_s=1.0)
-"""Where the camera's scale is known: an estimated body sets its feet too short or askew throughout, which over a clip
-misleads the path more than the noise of single sights."""
+NEAREST_M = 0.5
+"""Nobody is filmed whole from nearer, whatever an initial body says."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +57,7 @@ def solve_root_trajectory(
     fps: float,
     find_scale: bool,
     evidence: Evidence,
+    least_travel_m: float,
     velocity: Float[ndarray, "S 3"] | None = None,
     segment: Int[ndarray, "T"] | None = None,
     iterations: int = 15,
@@ -98,6 +74,7 @@ def solve_root_trajectory(
         fps: frames per second.
         find_scale: whether the unit of `centers` is unknown; they must then not all be one point.
         evidence: how far each kind of evidence is trusted.
+        least_travel_m: how far the camera went at least, where its scale is sought.
         velocity: what a prior expects of the root between frames, metres per second; it then speaks for the feet.
         segment: which segment of the camera's path a frame belongs to, from 0 on; None if it is whole.
         iterations: reweightings.
@@ -136,7 +113,7 @@ def solve_root_trajectory(
         matrix: Sparse = scipy.sparse.vstack([sight_rows, path_rows], format="csc")
         values = np.concatenate([sight_values, feet_values, np.zeros(inertia_rows.shape[0])])
         normal = (matrix.T @ matrix + 1e-9 * scipy.sparse.identity(matrix.shape[1])).tocsc()
-        unknowns = _solve_forward(normal, matrix.T @ values, find_scale)
+        unknowns = _solve_forward(normal, matrix.T @ values, least_travel_m if find_scale else None)
         root = unknowns[: 3 * num_frames].reshape(num_frames, 3)
         slip = np.linalg.norm((root[1:] - root[:-1])[:, None] - steps, axis=-1) * fps
         # Cauchy weights: a foot that would have to slide is taken for a swinging one.
@@ -151,14 +128,14 @@ def solve_root_trajectory(
     return RootTrajectory(root, scale, error, np.concatenate([contact, contact[-1:]]), shifts[segment])
 
 
-def _solve_forward(normal: Sparse, values: Float[ndarray, "N"], find_scale: bool) -> Float[ndarray, "N"]:
+def _solve_forward(normal: Sparse, values: Float[ndarray, "N"], least_travel_m: float | None) -> Float[ndarray, "N"]:
     """The solution in which the camera does not travel backwards: its scale is held where it would fall too low."""
     unknowns = _solve(normal, values)
-    if not find_scale or unknowns[-1] >= MIN_TRAVEL_M:
+    if least_travel_m is None or unknowns[-1] >= least_travel_m:
         return unknowns
     column = np.asarray(normal[:-1, [-1]].todense())[:, 0]
-    path = _solve(normal[:-1, :-1], values[:-1] - MIN_TRAVEL_M * column)
-    return np.append(path, MIN_TRAVEL_M)
+    path = _solve(normal[:-1, :-1], values[:-1] - least_travel_m * column)
+    return np.append(path, least_travel_m)
 
 
 def _solve(normal: Sparse, values: Float[ndarray, "N"]) -> Float[ndarray, "N"]:
@@ -178,8 +155,8 @@ def _sight_equations(
     """x_t - s c_t - b_segment(t) = a_t, weighted across and along the line of sight; of the first segment b is zero."""
     along = sight_w[:, :, None] * sight_w[:, None, :]
     across = np.eye(3) - along
-    far = np.maximum(depth_m, 0.5) / evidence.reference_depth_m
-    weight = across / (evidence.across_m * far)[:, None, None] + along / (evidence.along_m * far)[:, None, None]
+    far = np.maximum(depth_m, NEAREST_M)
+    weight = across / (evidence.across_rad * far)[:, None, None] + along / (evidence.along * far)[:, None, None]
     weight = weight * valid[:, None, None]
     path: Sparse = scipy.sparse.block_diag(list(weight), format="csr")
     of_segment: Sparse = scipy.sparse.kron(

@@ -10,41 +10,41 @@ import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-STILL, STILL_RAD = 1e-6, 0.0035
-"""A step this small, as a part of the whole travel, is none, if the camera hardly turns in it either (0.2 degrees):
-cameras stop to pan, and such a pan was seen."""
-NEIGHBOUR_STEPS = 5
-"""Steps on either side that tell how a camera turns while it is lost."""
-CONTRADICTION_M_S, CONTRADICTION_S = 0.4, 1.0
-"""Legs and camera contradict each other where the root's velocities that they tell, averaged over this time, differ by
-more than this: half of a slow walk."""
+STILL = 1e-6
+"""A step this small, as a part of the whole travel, is none in single precision."""
 
 
-def lost_steps(rotation_w2c: Float[ndarray, "T 3 3"], centers: Float[ndarray, "T 3"]) -> Bool[ndarray, "S"]:
-    """Steps between frames in which a camera that travels stands exactly still."""
+def lost_steps(
+    rotation_w2c: Float[ndarray, "T 3 3"], centers: Float[ndarray, "T 3"], still_rad: float
+) -> Bool[ndarray, "S"]:
+    """Steps between frames in which a camera that travels stands exactly still, and turns by less than `still_rad`."""
     extent = np.linalg.norm(centers - centers[0], axis=-1).max()
     moved = np.linalg.norm(np.diff(centers, axis=0), axis=-1)
     turned = np.linalg.norm(np.diff(rotation_w2c, axis=0), axis=(-2, -1)) / np.sqrt(2)
-    return (moved <= STILL * extent) & (turned < STILL_RAD) & (extent > 0)
+    return (moved <= STILL * extent) & (turned < still_rad) & (extent > 0)
 
 
-def legs_contradict_camera(velocity: Float[ndarray, "S 3"], seen_w: Float[ndarray, "T 3"], fps: float) -> bool:
+def legs_contradict_camera(
+    velocity: Float[ndarray, "S 3"], seen_w: Float[ndarray, "T 3"], fps: float, speed_m_s: float, seconds: float
+) -> bool:
     """Whether legs walk away from where a camera that is taken to stand sees the body: then it does not stand.
 
     Args:
         velocity: of the root as the legs tell it, axes of the world, y up, metres per second.
         seen_w: root relative to the camera, same axes, metres.
         fps: frames per second.
+        speed_m_s: by how much the two speeds must differ.
+        seconds: time over which both are averaged.
     """
-    length = max(1, min(len(velocity), round(CONTRADICTION_S * fps)))
+    length = max(1, min(len(velocity), round(seconds * fps)))
     missing = (velocity - fps * np.diff(seen_w, axis=0))[:, [0, 2]]
     summed = np.concatenate([np.zeros((1, 2)), np.cumsum(missing, axis=0)])
     mean = (summed[length:] - summed[:-length]) / length
-    return bool(np.median(np.linalg.norm(mean, axis=-1)) > CONTRADICTION_M_S)
+    return bool(np.median(np.linalg.norm(mean, axis=-1)) > speed_m_s)
 
 
 def bridge_rotations(
-    rotation_w2c: Float[ndarray, "T 3 3"], centers: Float[ndarray, "T 3"], lost: Bool[ndarray, "S"]
+    rotation_w2c: Float[ndarray, "T 3 3"], centers: Float[ndarray, "T 3"], lost: Bool[ndarray, "S"], neighbours: int
 ) -> tuple[Float[ndarray, "T 3 3"], Float[ndarray, "T 3"]]:
     """The same camera, but in lost steps it goes on turning as it did before and does after them.
 
@@ -52,6 +52,7 @@ def bridge_rotations(
         rotation_w2c: the given rotations, world to camera.
         centers: the given camera centres, the first one at the origin.
         lost: steps in which the camera was lost; not all of them.
+        neighbours: known steps on either side that tell how it turns.
 
     Returns:
         Rotations, and the centres that the known steps then lead to: SLAM sees them in the camera's own axes.
@@ -64,7 +65,7 @@ def bridge_rotations(
     known = np.flatnonzero(~lost)
     for step in np.flatnonzero(lost):
         place = np.searchsorted(known, step)
-        near = np.concatenate([known[max(place - NEIGHBOUR_STEPS, 0) : place], known[place : place + NEIGHBOUR_STEPS]])
+        near = np.concatenate([known[max(place - neighbours, 0) : place], known[place : place + neighbours]])
         turns[step] = turns[near].mean(axis=0)
     rotations, places = [given[0].numpy()], [np.zeros(3)]
     for turn, step_c in zip(roma.rotvec_to_rotmat(torch.from_numpy(turns)).numpy(), steps_c, strict=True):

@@ -18,7 +18,13 @@ from diffopt.initialisation.gravity import (
     up_from_level_contacts,
     up_of_held_camera,
 )
-from diffopt.initialisation.root_trajectory import FEET_DECIDE, VIEW_DECIDES, RootTrajectory, solve_root_trajectory
+from diffopt.initialisation.options import (
+    GravityOptions,
+    InitialisationOptions,
+    RootTrajectoryOptions,
+    TrackingLostOptions,
+)
+from diffopt.initialisation.root_trajectory import RootTrajectory, solve_root_trajectory
 from diffopt.initialisation.state import InitialState, cameras_in_world, pose_in_world
 from diffopt.initialisation.tracking_lost import legs_contradict_camera
 from diffopt.motion.motion import Motion
@@ -27,7 +33,11 @@ from diffopt.prior.motion_prior import MotionPrior
 
 
 def solve_world(
-    observation: Observation, body: BodyModel, bodies_c: Motion, prior: MotionPrior | None = None
+    observation: Observation,
+    body: BodyModel,
+    bodies_c: Motion,
+    options: InitialisationOptions,
+    prior: MotionPrior | None = None,
 ) -> InitialState:
     """Bring bodies in the camera frame and the camera of an observation into one metric, gravity-aligned world.
 
@@ -35,13 +45,14 @@ def solve_world(
         observation: a checked observation, for its camera and what is known of it.
         body: the body that its betas belong to.
         bodies_c: the bodies, in the camera frame of each frame: the observed ones, or ones refined since.
+        options: what is taken for granted of people, cameras and tools.
         prior: says what velocity to expect of the legs; None takes the feet in contact alone.
 
     Returns:
         The state that a fit starts from.
     """
     betas = torch.as_tensor(observation.betas).float()
-    view = view_from_camera(observation, body, bodies_c)
+    view = view_from_camera(observation, body, bodies_c, options.tracking_lost)
 
     def velocity_in(align: Float[ndarray, "3 3"]) -> Float[ndarray, "S 3"] | None:
         if prior is None:
@@ -50,23 +61,24 @@ def solve_world(
         expected = expected_velocity(prior, rotations_w, body.skeleton(betas), view.fps)
         return None if expected is None else expected.double().numpy()
 
-    align = first_alignment(observation, view)
+    align = first_alignment(observation, view, options.gravity)
     velocity = velocity_in(align)
-    view = _without_contradicted_camera(observation, view, align, velocity)
-    trajectory = _root_trajectory(view, align, velocity)
+    view = _without_contradicted_camera(observation, view, align, velocity, options.tracking_lost)
+    trajectory = _root_trajectory(view, align, velocity, options.root_trajectory)
     tilt_deg = 0.0
     if observation.gravity_w is None:
         # The trajectory tells which feet carry, and where they stood; both say more of what is up.
         first_up = align[1]
-        turn = _alignment_by_balance(view, align, trajectory)
+        turn = _alignment_by_balance(view, align, trajectory, options.gravity)
         align, trajectory = turn @ align, replace(trajectory, root=trajectory.root @ turn.T)
-        align = rotation_to_up(_up_from_contact_levels(view, align, trajectory)) @ align
+        align = rotation_to_up(_up_from_contact_levels(view, align, trajectory, options.gravity)) @ align
         tilt_deg = float(np.degrees(np.arccos(np.clip(align[1] @ first_up, -1, 1))))
-        trajectory = _root_trajectory(view, align, velocity_in(align))
+        trajectory = _root_trajectory(view, align, velocity_in(align), options.root_trajectory)
 
     soles = body.sole_heights(betas).double().numpy()
     feet_heights = (view.feet(align) + trajectory.root[:, None])[..., 1] - soles
-    lift = np.array([0.0, -floor_height(feet_heights.ravel(), trajectory.contact.ravel()), 0.0])
+    floor = floor_height(feet_heights.ravel(), trajectory.contact.ravel(), options.gravity.floor_share)
+    lift = np.array([0.0, -floor, 0.0])
     centers_w = trajectory.scale * view.centers @ align.T + trajectory.camera_shift + lift
     composed = _composed(view, align, trajectory.scale) + lift
     return InitialState(
@@ -85,30 +97,38 @@ def solve_world(
     )
 
 
-def first_alignment(observation: Observation, view: CameraView) -> Float[ndarray, "3 3"]:
+def first_alignment(observation: Observation, view: CameraView, options: GravityOptions) -> Float[ndarray, "3 3"]:
     """Rotation from the camera's world to one with y up, by given gravity, else by standing bodies and held cameras."""
     if observation.gravity_w is not None:
         return rotation_to_up(-observation.gravity_w.astype(np.float64))
     trust = view.valid.astype(np.float64)
-    return rotation_to_up(up_from_bodies(view.landmarks[:, :24], trust, view.pelvis, view.rotation))
+    return rotation_to_up(up_from_bodies(view.landmarks[:, :24], trust, view.pelvis, view.rotation, options))
 
 
 def _without_contradicted_camera(
-    observation: Observation, view: CameraView, align: Float[ndarray, "3 3"], velocity: Float[ndarray, "S 3"] | None
+    observation: Observation,
+    view: CameraView,
+    align: Float[ndarray, "3 3"],
+    velocity: Float[ndarray, "S 3"] | None,
+    options: TrackingLostOptions,
 ) -> CameraView:
     """A camera that never moves at all may be one that nobody estimated: a second of legs can tell."""
     given = view.given_rotation
     stands = observation.camera_trust == "estimated" and not view.travels and np.allclose(given, given[0], atol=1e-6)
-    if not stands or len(given) <= view.fps:
+    if not stands or len(given) <= options.contradiction_s * view.fps:
         return view
     from_legs = view.velocity_from_contacts(align) if velocity is None else velocity
-    if not legs_contradict_camera(from_legs, view.pelvis @ align.T, view.fps):
+    seen_w, speed_m_s, seconds = view.pelvis @ align.T, options.contradiction_m_s, options.contradiction_s
+    if not legs_contradict_camera(from_legs, seen_w, view.fps, speed_m_s, seconds):
         return view
     return replace(view, segment=np.arange(len(given)))
 
 
 def _root_trajectory(
-    view: CameraView, align: Float[ndarray, "3 3"], velocity: Float[ndarray, "S 3"] | None
+    view: CameraView,
+    align: Float[ndarray, "3 3"],
+    velocity: Float[ndarray, "S 3"] | None,
+    options: RootTrajectoryOptions,
 ) -> RootTrajectory:
     depth = np.linalg.norm(view.pelvis, axis=-1)
     seen_w = view.pelvis @ align.T
@@ -121,26 +141,27 @@ def _root_trajectory(
         valid=view.valid,
         fps=view.fps,
         find_scale=view.find_scale,
-        evidence=FEET_DECIDE if view.find_scale or view.segment[-1] > 0 else VIEW_DECIDES,
+        evidence=options.feet_decide if view.find_scale or view.segment[-1] > 0 else options.view_decides,
+        least_travel_m=options.least_travel_m,
         velocity=velocity,
         segment=view.segment,
     )
 
 
 def _alignment_by_balance(
-    view: CameraView, align: Float[ndarray, "3 3"], trajectory: RootTrajectory
+    view: CameraView, align: Float[ndarray, "3 3"], trajectory: RootTrajectory, options: GravityOptions
 ) -> Float[ndarray, "3 3"]:
     feet = view.feet(align)
     up = up_from_contacts(view.landmarks[:, :24] @ align.T, feet, trajectory.contact, trajectory.root, view.fps)
     right_w = (view.rotation @ align.T)[:, 0]
-    return rotation_to_up(up_of_held_camera(up, right_w, (view.pelvis @ align.T)[:, None] + feet))
+    return rotation_to_up(up_of_held_camera(up, right_w, (view.pelvis @ align.T)[:, None] + feet, options))
 
 
 def _up_from_contact_levels(
-    view: CameraView, align: Float[ndarray, "3 3"], trajectory: RootTrajectory
+    view: CameraView, align: Float[ndarray, "3 3"], trajectory: RootTrajectory, options: GravityOptions
 ) -> Float[ndarray, "3"]:
     points = view.feet(align) + trajectory.root[:, None]
-    return up_from_level_contacts(points, trajectory.contact, np.linalg.norm(view.pelvis, axis=-1), view.fps)
+    return up_from_level_contacts(points, trajectory.contact, np.linalg.norm(view.pelvis, axis=-1), view.fps, options)
 
 
 def _composed(view: CameraView, align: Float[ndarray, "3 3"], scale: float) -> Float[ndarray, "T 3"]:
