@@ -21,10 +21,19 @@ from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.geometry.alignment import heading_rotation
+from diffopt.initialisation.options import ExpectedVelocityOptions
 from diffopt.mocap.clip import AVERAGE_OFFSETS, MotionClip, pose
 from diffopt.mocap.reading import read_motions
 from diffopt.mocap.retargeting import Windows
-from diffopt.motion.foot_contact import TOES, hold_still, kinematic_velocity, lock_feet, planted_foot, stance_toe
+from diffopt.motion.foot_contact import (
+    TOES,
+    StanceOptions,
+    hold_still,
+    kinematic_velocity,
+    lock_feet,
+    planted_foot,
+    stance_toe,
+)
 from diffopt.prior import features as smpl_features
 from diffopt.prior.draw import draw, motion_from_features
 from diffopt.prior.motion_prior import MotionPrior, load_prior
@@ -35,6 +44,7 @@ from diffopt.training.corruption import correlated_noise
 FPS, FRAMES = 20.0, 65
 MOVING_M, STILL_M = 2.0, 0.1
 """Windows whose root travels further than the one count as moving, those within the other as standing."""
+STANCE, EXPECTED = StanceOptions(), ExpectedVelocityOptions()
 
 Method = Callable[[Windows], Tensor]
 """Windows as they are seen to root velocities in the axes of the world, (B, S, 3) m/s."""
@@ -87,18 +97,18 @@ def relative(windows: Windows) -> Tensor:
 
 
 def locked(method: Method) -> Method:
-    return lambda seen: lock_feet(method(seen), relative(seen), FPS)
+    return lambda seen: lock_feet(method(seen), relative(seen), FPS, STANCE)
 
 
 def held(method: Method) -> Method:
-    return lambda seen: hold_still(method(seen), FPS)
+    return lambda seen: hold_still(method(seen), FPS, STANCE)
 
 
 def prior_mean(prior: MotionPrior) -> Method:
     """`MotionPrior.path_from_articulation`: one step, the expected root block given the articulation."""
 
     def velocity(seen: Windows) -> Tensor:
-        path = prior.path_from_articulation(seen.rotations, seen.joints())
+        path = prior.path_from_articulation(seen.rotations, seen.joints(), STANCE, EXPECTED.doubt_m_s, EXPECTED.doubt_s)
         return torch.diff(path, dim=1) * FPS
 
     return velocity
@@ -275,7 +285,7 @@ def main() -> None:
         "stance toe": lambda seen: stance_toe(relative(seen), FPS),
         "stance toe + lock": locked(lambda seen: stance_toe(relative(seen), FPS)),
         "planted foot": lambda seen: planted_foot(relative(seen), FPS).velocity,
-        "planted foot + lock + still": lambda seen: kinematic_velocity(relative(seen), FPS),
+        "planted foot + lock + still": lambda seen: kinematic_velocity(relative(seen), FPS, STANCE),
         "regression + lock": locked(regression),
     }
     if options.network_steps:

@@ -5,10 +5,14 @@ import roma
 import torch
 
 from diffopt.body.model import load_body
-from diffopt.initialisation.expected_velocity import RUN_GAIN, SPEED_GAIN, expected_velocity
+from diffopt.initialisation.expected_velocity import expected_velocity
+from diffopt.initialisation.options import ExpectedVelocityOptions
+from diffopt.motion.foot_contact import StanceOptions
 from diffopt.motion.motion import Motion
 from diffopt.prior.motion_prior import load_prior
 from diffopt.simulation.synthetic import synthetic_walk
+
+OPTIONS = StanceOptions(), ExpectedVelocityOptions()
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +28,7 @@ def walk(body, fps):
 @pytest.mark.parametrize("fps", [24.0, 60.0])
 def test_a_walk_is_expected_to_go_where_it_goes(body, fps):
     motion, betas = walk(body, fps)
-    velocity = expected_velocity(load_prior(), motion.body_rotations(), body.skeleton(betas), fps)
+    velocity = expected_velocity(load_prior(), motion.body_rotations(), body.skeleton(betas), fps, *OPTIONS)
     true = motion.transl[1:] - motion.transl[:-1]
     travelled, expected = true.sum(dim=0)[[0, 2]], (velocity / fps).sum(dim=0)[[0, 2]]
     assert len(velocity) == len(motion) - 1
@@ -38,14 +42,14 @@ def test_turning_the_world_turns_the_velocity(body):
     turned = rotations.clone()
     turned[:, 0] = turn @ rotations[:, 0]
     prior, skeleton = load_prior(), body.skeleton(betas)
-    there = expected_velocity(prior, turned, skeleton, 30.0)
-    here = expected_velocity(prior, rotations, skeleton, 30.0)
+    there = expected_velocity(prior, turned, skeleton, 30.0, *OPTIONS)
+    here = expected_velocity(prior, rotations, skeleton, 30.0, *OPTIONS)
     assert torch.allclose(there, here @ turn.mT, atol=2e-3)
 
 
 def test_a_clip_without_a_stride_says_nothing(body):
     motion, betas = walk(body, 30.0)
-    assert expected_velocity(load_prior(), motion.body_rotations()[:10], body.skeleton(betas), 30.0) is None
+    assert expected_velocity(load_prior(), motion.body_rotations()[:10], body.skeleton(betas), 30.0, *OPTIONS) is None
 
 
 def test_only_runners_are_hastened(body, monkeypatch):
@@ -54,13 +58,13 @@ def test_only_runners_are_hastened(body, monkeypatch):
     motion, betas = walk(body, 30.0)
 
     def found(speed: float) -> float:
-        def path(rotations, joints):
+        def path(rotations, joints, *belief):
             steps = torch.arange(joints.shape[1]) * speed / prior.fps
             return torch.stack([0 * steps, 0 * steps, steps], dim=-1).expand(len(joints), -1, 3)
 
         monkeypatch.setattr(prior, "path_from_articulation", path)
-        velocity = expected_velocity(prior, motion.body_rotations(), body.skeleton(betas), 30.0)
+        velocity = expected_velocity(prior, motion.body_rotations(), body.skeleton(betas), 30.0, *OPTIONS)
         return float(velocity[:, 2].mean()) / speed
 
-    assert found(1.0) == pytest.approx(SPEED_GAIN, rel=0.01)
-    assert found(4.0) == pytest.approx(SPEED_GAIN * RUN_GAIN, rel=0.01)
+    assert found(1.0) == pytest.approx(OPTIONS[1].speed_gain, rel=0.01)
+    assert found(4.0) == pytest.approx(OPTIONS[1].speed_gain * OPTIONS[1].run_gain, rel=0.01)

@@ -3,9 +3,18 @@ import math
 import pytest
 import torch
 
-from diffopt.motion.foot_contact import TOES, hold_still, kinematic_velocity, lock_feet, planted_foot, stance_toe
+from diffopt.motion.foot_contact import (
+    TOES,
+    StanceOptions,
+    hold_still,
+    kinematic_velocity,
+    lock_feet,
+    planted_foot,
+    stance_toe,
+)
 
 FPS = 20.0
+STANCE = StanceOptions()
 
 
 def walking_toes(speed: float, seconds: float = 4.0, step_seconds: float = 0.5) -> torch.Tensor:
@@ -87,10 +96,10 @@ def test_lock_feet_stops_a_slow_slide_and_spares_a_true_walk():
     true[:, 2] = 1.2
     sliding = true + torch.tensor([0.05, 0.0, 0.08])
 
-    locked = lock_feet(sliding, relative, FPS)
+    locked = lock_feet(sliding, relative, FPS, STANCE)
 
     assert (locked - true)[:, [0, 2]].norm(dim=-1).mean() < 0.3 * (sliding - true).norm(dim=-1).mean()
-    assert (lock_feet(true, relative, FPS) - true)[:, 2].abs().mean() < 0.05
+    assert (lock_feet(true, relative, FPS, STANCE) - true)[:, 2].abs().mean() < 0.05
 
 
 def test_hold_still_stops_a_shuffle_and_spares_a_walk():
@@ -98,12 +107,12 @@ def test_hold_still_stops_a_shuffle_and_spares_a_walk():
     swaying = torch.cat((0.3 * torch.sin(6 * time), 0 * time, 0.3 * torch.cos(6 * time)), dim=1)
     walking = torch.tensor([0.0, 0.05, 0.8]).expand(80, 3)
 
-    assert hold_still(swaying, FPS)[10:-10].abs().max() < 0.05
-    torch.testing.assert_close(hold_still(walking, FPS), walking, rtol=0.01, atol=0)
+    assert hold_still(swaying, FPS, STANCE)[10:-10].abs().max() < 0.05
+    torch.testing.assert_close(hold_still(walking, FPS, STANCE), walking, rtol=0.01, atol=0)
 
 
 def test_kinematic_velocity_is_that_of_a_walk_and_nothing_for_noise_on_a_stand():
-    walk = kinematic_velocity(walking_toes(1.2), FPS)
+    walk = kinematic_velocity(walking_toes(1.2), FPS, STANCE)
     # Both feet stand; errors of the pose swing each leg by 4 cm, one faster than the other.
     time = torch.arange(80, dtype=torch.float64) / FPS
     standing = torch.zeros(80, 22, 3, dtype=torch.float64)
@@ -112,5 +121,5 @@ def test_kinematic_velocity_is_that_of_a_walk_and_nothing_for_noise_on_a_stand()
     standing[:, TOES[1], 0] = -0.2 + 0.04 * torch.sin(11 * time)
 
     assert walk[:, 2].mean().item() == pytest.approx(1.2, rel=0.02)
-    path = kinematic_velocity(standing, FPS).cumsum(dim=0)[:, [0, 2]] / FPS
+    path = kinematic_velocity(standing, FPS, STANCE).cumsum(dim=0)[:, [0, 2]] / FPS
     assert path.norm(dim=-1).max() < 0.01

@@ -6,10 +6,13 @@ from safetensors.torch import save_file
 
 from diffopt.errors import DiffoptError
 from diffopt.geometry.alignment import heading_rotation
+from diffopt.motion.foot_contact import StanceOptions
 from diffopt.prior import features as smpl_features
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription, load_prior
 from tests.random_motion import random_motion
+
+BELIEF = StanceOptions(), 0.12, 0.5
 
 SIZE = DenoiserSize(width=32, depth=1, heads=2)
 
@@ -72,10 +75,11 @@ def test_path_from_articulation_does_not_see_the_given_path(prior):
     rotations, root, joints = random_motion(12, dtype=torch.float32)
     elsewhere = joints - root[:, None] + root[:1, None]
 
-    path = prior.path_from_articulation(rotations[None], joints[None])
+    path = prior.path_from_articulation(rotations[None], joints[None], *BELIEF)
 
     assert path.shape == (1, 12, 3)
-    torch.testing.assert_close(prior.path_from_articulation(rotations[None], elsewhere[None]), path, atol=1e-4, rtol=0)
+    moved = prior.path_from_articulation(rotations[None], elsewhere[None], *BELIEF)
+    torch.testing.assert_close(moved, path, atol=1e-4, rtol=0)
     torch.testing.assert_close(path[0, 0], root[0])
 
 
@@ -105,7 +109,7 @@ def test_the_network_may_hasten_the_legs_but_not_hold_them_back(prior, monkeypat
         physical[..., planted] *= factor
         physical[..., residual] = 0
         monkeypatch.setattr(prior, "denoise", lambda *_: prior.normalised(physical)[None])
-        path = prior.path_from_articulation(rotations[None], joints[None])[0, :, [0, 2]]
+        path = prior.path_from_articulation(rotations[None], joints[None], *BELIEF)[0, :, [0, 2]]
         return path.diff(dim=0).norm(dim=-1).sum().item()
 
     legs = length(1.0)

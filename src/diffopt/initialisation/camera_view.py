@@ -12,7 +12,7 @@ from diffopt.body.model import BodyModel
 from diffopt.body.skeleton import BODY_JOINTS, JOINT_INDEX
 from diffopt.initialisation.options import TrackingLostOptions
 from diffopt.initialisation.tracking_lost import bridge_rotations, lost_steps, segment_numbers
-from diffopt.motion.foot_contact import kinematic_velocity
+from diffopt.motion.foot_contact import StanceOptions, kinematic_velocity
 from diffopt.motion.motion import Motion
 from diffopt.observation.observation import Observation
 
@@ -50,10 +50,10 @@ class CameraView:
         """Points of the soles from the pelvis, axes of the aligned world."""
         return self.landmarks[:, FOOT_POINTS] @ align.T
 
-    def velocity_from_contacts(self, align: Float[ndarray, "3 3"]) -> Float[ndarray, "S 3"]:
+    def velocity_from_contacts(self, align: Float[ndarray, "3 3"], stance: StanceOptions) -> Float[ndarray, "S 3"]:
         """The root's velocity as feet in contact alone tell it, metres per second."""
         relative = torch.from_numpy(self.landmarks[:, :BODY_JOINTS] @ align.T)
-        return kinematic_velocity(relative, self.fps).numpy()
+        return kinematic_velocity(relative, self.fps, stance).numpy()
 
 
 def view_from_camera(

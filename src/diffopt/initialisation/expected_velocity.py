@@ -10,17 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS, forward_kinematics
+from diffopt.initialisation.options import ExpectedVelocityOptions
+from diffopt.motion.foot_contact import StanceOptions
 from diffopt.prior.motion_prior import MotionPrior
 
 HOP_FRAMES = 16
 """Windows overlap, and a step's velocity is the mean over the windows that hold it: their ends know less."""
-SPEED_GAIN = 1.04
-"""Errors of the legs take strides away but hardly ever add any, and an expectation leans towards standing still: on the
-walks of `benchmarks/accuracy.yaml`, posed as fits pose them, the expected speed is this factor short."""
-RUN_GAIN, RUN_M_S = 1.1, 2.2
-"""And short by this much more for runners, of whom the prior has seen seven seconds: in a studio that it does not know,
-windows expected to go faster than this have 0.91 of the true speed (0.906 to 0.921), slower ones 0.99 to 1.04."""
-RUN_BLEND_M_S = 0.2
 MIN_FRAMES = 10
 """Shorter clips, in frames of the prior, hold no stride."""
 
@@ -31,6 +26,8 @@ def expected_velocity(
     rotations: Float[Tensor, "T 22 3 3"],
     skeleton: Float[Tensor, "24 3"],
     fps: float,
+    stance: StanceOptions,
+    options: ExpectedVelocityOptions,
 ) -> Float[Tensor, "S 3"] | None:
     """Velocity of the root at each of the T - 1 steps between frames.
 
@@ -39,6 +36,8 @@ def expected_velocity(
         rotations: local rotations of the body joints, index 0 the root's in the world, y up.
         skeleton: each joint from its parent in the rest pose, metres.
         fps: frames per second of `rotations`.
+        stance: which feet stand.
+        options: how far the prior is believed.
 
     Returns:
         Metres per second, axes of the world; None if the clip is too short to hold a stride.
@@ -57,20 +56,22 @@ def expected_velocity(
     last = frames - length
     starts = sorted({*range(0, last, HOP_FRAMES), last})
     windows = torch.stack([torch.arange(start, start + length) for start in starts])
-    paths = prior.path_from_articulation(resampled[windows], joints[windows])
+    paths = prior.path_from_articulation(
+        resampled[windows], joints[windows], stance, options.doubt_m_s, options.doubt_s
+    )
     total, count = torch.zeros(frames - 1, 3), torch.zeros(frames - 1, 1)
     inner = torch.hann_window(length + 1, periodic=False)[1:-1, None].clamp_min(0.05)
     for window, path in zip(windows, paths, strict=True):
         total[window[:-1]] += inner * prior.fps * path.diff(dim=0)
         count[window[:-1]] += inner
-    velocity = SPEED_GAIN * total / count
-    # The speed of half a second around, not of the moment: even runners slow down at every step.
-    reach = round(0.25 * prior.fps)
+    velocity = options.speed_gain * total / count
+    # The speed of a while, not of the moment: even runners slow down at every step.
+    reach = round(0.5 * options.run_around_s * prior.fps)
     around = torch.nn.functional.avg_pool1d(
         velocity.T[None], 2 * reach + 1, stride=1, padding=reach, count_include_pad=False
     )[0].T
-    runs = torch.sigmoid((around[:, [0, 2]].norm(dim=1, keepdim=True) - RUN_M_S) / RUN_BLEND_M_S)
-    velocity = velocity * torch.lerp(torch.ones(()), torch.tensor(RUN_GAIN), runs)
+    runs = torch.sigmoid((around[:, [0, 2]].norm(dim=1, keepdim=True) - options.run_m_s) / options.run_blend_m_s)
+    velocity = velocity * torch.lerp(torch.ones(()), torch.tensor(options.run_gain), runs)
     # From the middle of the prior's steps to the middle of the video's.
     middle = ((torch.arange(len(rotations) - 1) + 0.5) / fps * prior.fps - 0.5).clamp(0, frames - 2)
     low = middle.floor().long().clamp_max(max(frames - 3, 0))

@@ -22,7 +22,6 @@ from diffopt.initialisation.options import (
     GravityOptions,
     InitialisationOptions,
     RootTrajectoryOptions,
-    TrackingLostOptions,
 )
 from diffopt.initialisation.root_trajectory import RootTrajectory, solve_root_trajectory
 from diffopt.initialisation.state import InitialState, cameras_in_world, pose_in_world
@@ -58,12 +57,14 @@ def solve_world(
         if prior is None:
             return None
         rotations_w = pose_in_world(bodies_c, body, betas, view.rotation @ align.T, view.pelvis).body_rotations()
-        expected = expected_velocity(prior, rotations_w, body.skeleton(betas), view.fps)
+        expected = expected_velocity(
+            prior, rotations_w, body.skeleton(betas), view.fps, options.stance, options.expected_velocity
+        )
         return None if expected is None else expected.double().numpy()
 
     align = first_alignment(observation, view, options.gravity)
     velocity = velocity_in(align)
-    view = _without_contradicted_camera(observation, view, align, velocity, options.tracking_lost)
+    view = _without_contradicted_camera(observation, view, align, velocity, options)
     trajectory = _root_trajectory(view, align, velocity, options.root_trajectory)
     tilt_deg = 0.0
     if observation.gravity_w is None:
@@ -110,16 +111,16 @@ def _without_contradicted_camera(
     view: CameraView,
     align: Float[ndarray, "3 3"],
     velocity: Float[ndarray, "S 3"] | None,
-    options: TrackingLostOptions,
+    options: InitialisationOptions,
 ) -> CameraView:
     """A camera that never moves at all may be one that nobody estimated: a second of legs can tell."""
     given = view.given_rotation
     stands = observation.camera_trust == "estimated" and not view.travels and np.allclose(given, given[0], atol=1e-6)
-    if not stands or len(given) <= options.contradiction_s * view.fps:
+    if not stands or len(given) <= options.tracking_lost.contradiction_s * view.fps:
         return view
-    from_legs = view.velocity_from_contacts(align) if velocity is None else velocity
-    seen_w, speed_m_s, seconds = view.pelvis @ align.T, options.contradiction_m_s, options.contradiction_s
-    if not legs_contradict_camera(from_legs, seen_w, view.fps, speed_m_s, seconds):
+    from_legs = view.velocity_from_contacts(align, options.stance) if velocity is None else velocity
+    speed_m_s, seconds = options.tracking_lost.contradiction_m_s, options.tracking_lost.contradiction_s
+    if not legs_contradict_camera(from_legs, view.pelvis @ align.T, view.fps, speed_m_s, seconds):
         return view
     return replace(view, segment=np.arange(len(given)))
 

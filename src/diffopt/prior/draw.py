@@ -11,7 +11,7 @@ from torch import Tensor
 from diffopt.body.skeleton import BODY_JOINTS, JOINT_INDEX, PARENTS
 from diffopt.geometry.alignment import heading_rotation, nearest_rotation
 from diffopt.mocap.clip import pose
-from diffopt.motion.foot_contact import lock_feet, planted_foot
+from diffopt.motion.foot_contact import StanceOptions, lock_feet, planted_foot
 from diffopt.prior.features import (
     SLICES,
     TOE_HEIGHT,
@@ -110,7 +110,7 @@ def on_path_of_feet(
     relative = pose(motion.rotations, torch.zeros_like(motion.root), offsets)
     facing = heading_rotation(motion.rotations[:, :-1, 0])
     residual = (facing @ features[:, :-1, SLICES["velocity_residual"], None]).squeeze(-1)
-    velocity = lock_feet(planted_foot(relative, fps).velocity + residual, relative, fps)
+    velocity = lock_feet(planted_foot(relative, fps).velocity + residual, relative, fps, StanceOptions())
     path = torch.cat((motion.root[:, :1], motion.root[:, :1] + (velocity / fps).cumsum(dim=1)), dim=1)
     height = features[..., SLICES["clearance"]].squeeze(-1) - lowest(relative[..., 1]) + TOE_HEIGHT
     return DrawnMotions(motion.rotations, torch.stack((path[..., 0], height, path[..., 2]), dim=-1))

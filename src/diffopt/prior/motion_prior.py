@@ -16,7 +16,7 @@ from torch import Tensor
 
 from diffopt.errors import DiffoptError
 from diffopt.geometry.alignment import heading_rotation
-from diffopt.motion.foot_contact import hold_still, lock_feet, weighted_mean
+from diffopt.motion.foot_contact import StanceOptions, hold_still, lock_feet, weighted_mean
 from diffopt.prior import features as smpl_features
 from diffopt.prior.denoiser import DenoiserSize, FactoredDenoiser
 from diffopt.prior.interface import GuidingPrior
@@ -24,8 +24,6 @@ from diffopt.prior.mdm.mdm_prior import MdmPrior, load_mdm_prior
 from diffopt.prior.schedule import NoiseSchedule
 
 SCHEMA = "diffopt/prior/2"
-BELIEF_M_S, BELIEF_SECONDS = 0.12, 0.5
-"""How much slower than the legs the network may say the root is, averaged over this time, before it is doubted."""
 SHIPPED = Path(__file__).parent / "assets" / "prior.safetensors"
 
 
@@ -110,18 +108,24 @@ class MotionPrior(GuidingPrior):
         self,
         rotations: Float[Tensor, "B T 22 3 3"],
         joints: Float[Tensor, "B T 22 3"],
+        stance: StanceOptions,
+        doubt_m_s: float,
+        doubt_s: float,
         articulation_level: int = 0,
     ) -> Float[Tensor, "B T 3"]:
         """The expected path of the root for a pose sequence, metres, from the first frame's position on.
 
         One step: the root block is unknown altogether (the noisiest level, mean noise), the articulation is given. Both
         the network and the legs err towards slow: the network where it has not seen the like of a movement, the legs
-        where their poses are estimated. So the network's velocity is taken, except where over half a second it takes
-        the planted foot for clearly slower than the given legs have it: there they decide alone.
+        where their poses are estimated. So the network's velocity is taken, except where over a while it takes the
+        planted foot for clearly slower than the given legs have it: there they decide alone.
 
         Args:
             rotations: local rotations, index 0 the root's in the world, at `fps`.
             joints: world positions, metres. Of the root's own path only the first frame is used.
+            stance: which feet stand.
+            doubt_m_s: where the network takes the foot for slower by this, it is believed a factor root e less, m/s.
+            doubt_s: over how long that is averaged, seconds.
             articulation_level: noise level that the articulation is said to have.
         """
         features = self.features(rotations, joints)
@@ -141,10 +145,10 @@ class MotionPrior(GuidingPrior):
         planted, physical = smpl_features.SLICES["planted_velocity"], self.physical(clean)
         of_legs, of_network = (to_world(each[..., planted]) for each in (self.physical(features), physical))
         residual = to_world(physical[..., smpl_features.SLICES["velocity_residual"]])
-        belief = _unless_slower(of_network + residual, of_legs + residual, BELIEF_SECONDS * self.fps)
-        locked = lock_feet(of_legs, joints - joints[..., :1, :], self.fps)
+        belief = _unless_slower(of_network + residual, of_legs + residual, doubt_m_s, doubt_s * self.fps)
+        locked = lock_feet(of_legs, joints - joints[..., :1, :], self.fps, stance)
         velocity = torch.lerp(locked, of_network + residual, belief)
-        steps = hold_still(velocity, self.fps) / self.fps
+        steps = hold_still(velocity, self.fps, stance) / self.fps
         first = joints[..., :1, 0, :]
         return torch.cat((first, first + steps.cumsum(dim=-2)), dim=-2)
 
@@ -164,9 +168,9 @@ class MotionPrior(GuidingPrior):
 
 
 def _unless_slower(
-    velocity: Float[Tensor, "B S 3"], than: Float[Tensor, "B S 3"], width: float
+    velocity: Float[Tensor, "B S 3"], than: Float[Tensor, "B S 3"], scale_m_s: float, width: float
 ) -> Float[Tensor, "B S 1"]:
-    """1 where a velocity is as fast over the floor as another, or faster, towards 0 where it is much slower.
+    """1 where a velocity is as fast over the floor as another, or faster, towards 0 where it is slower by `scale_m_s`.
 
     Both are averaged under a Gaussian `width` steps wide, and compared along the other.
     """
@@ -175,7 +179,7 @@ def _unless_slower(
     along = weighted_mean(than, everywhere, width)[..., [0, 2]]
     # A direction below 5 cm/s is none: there, hardly anything can be lost.
     gain = (gained * along).sum(dim=-1, keepdim=True) / along.norm(dim=-1, keepdim=True).clamp_min(0.05)
-    return torch.exp(-gain.clamp_max(0).square() / (2 * BELIEF_M_S**2))
+    return torch.exp(-gain.clamp_max(0).square() / (2 * scale_m_s**2))
 
 
 def load_prior(path: str | Path = "default") -> MotionPrior | MdmPrior:
