@@ -5,7 +5,7 @@ import pytest
 from rich.progress import Progress
 
 from diffopt.errors import DiffoptError
-from diffopt.frontend.camera import USUAL_FOCAL, CameraOptions, solve_camera, track_extent
+from diffopt.frontend.camera import CameraOptions, solve_camera, track_extent
 from diffopt.frontend.tracks import Tracks, track_scene
 from diffopt.frontend.video import open_video
 from tests.frontend.worlds import (
@@ -36,7 +36,7 @@ def test_a_tripod_is_static():
     assert camera.kind == "static"
     assert np.array_equal(camera.rotation_w2c, np.tile(np.eye(3), (FRAMES, 1, 1)))
     assert not camera.translation_w2c.any()
-    assert (camera.focal_source, camera.focal_px) == ("assumed", USUAL_FOCAL * SIZE[0])
+    assert (camera.focal_source, camera.focal_px) == ("assumed", CameraOptions().usual_focal * SIZE[0])
 
 
 def test_a_pan_is_turning():
@@ -49,14 +49,13 @@ def test_a_pan_is_turning():
     assert not camera.translation_w2c.any()
 
 
-def test_a_turn_that_leaves_the_focal_length_open_keeps_its_angles_to_the_assumed_one(monkeypatch):
+def test_a_turn_that_leaves_the_focal_length_open_keeps_its_angles_to_the_assumed_one():
     """Half the focal length means twice the angle for the same picture."""
-    monkeypatch.setattr("diffopt.frontend.camera._DEPENDENCE", 1e4)
     truth = turn(FRAMES, 2.0)
-    camera = solve(track_points(truth, STILL, noise_px=0.05))
+    camera = solve(track_points(truth, STILL, noise_px=0.05), focal_dependence=1e4)
 
     assert camera.kind == "turning"
-    assert camera.focal_px == pytest.approx(USUAL_FOCAL * SIZE[0], rel=0.01)
+    assert camera.focal_px == pytest.approx(CameraOptions().usual_focal * SIZE[0], rel=0.01)
     assert camera.focal_source == "assumed"
     ratio = angles_deg(camera.rotation_w2c, np.eye(3)).max() / angles_deg(truth, np.eye(3)).max()
     assert ratio == pytest.approx(FOCAL_PX / camera.focal_px, rel=0.1)

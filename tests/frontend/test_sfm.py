@@ -37,7 +37,7 @@ def tracks() -> Tracks:
 
 
 def test_path_of_every_frame(tracks):
-    travel = solve_travel(tracks, FRAMES, SIZE, FOCAL_PX, refine_focal=False)
+    travel = solve_travel(tracks, FRAMES, SIZE, FOCAL_PX, 0.3, refine_focal=False)
 
     assert travel is not None
     assert travel.keyframes < FRAMES
@@ -49,7 +49,7 @@ def test_path_of_every_frame(tracks):
 
 
 def test_focal_length_is_found(tracks):
-    travel = solve_travel(tracks, FRAMES, SIZE, 1.15 * FOCAL_PX, refine_focal=True)
+    travel = solve_travel(tracks, FRAMES, SIZE, 1.15 * FOCAL_PX, 0.3, refine_focal=True)
 
     assert travel is not None
     assert travel.focal_px == pytest.approx(FOCAL_PX, rel=0.03)
@@ -59,7 +59,7 @@ def test_focal_length_is_found(tracks):
 def test_a_camera_that_turns_gives_no_model():
     tracks = track_points(turn(12, 20), np.zeros((12, 3)), noise_px=0.05, points=100)
 
-    assert solve_travel(tracks, 12, SIZE, FOCAL_PX, refine_focal=False) is None
+    assert solve_travel(tracks, 12, SIZE, FOCAL_PX, 0.3, refine_focal=False) is None
 
 
 def test_keyframes_follow_the_picture(tracks):

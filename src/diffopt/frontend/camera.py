@@ -12,25 +12,13 @@ from jaxtyping import Float
 from numpy import ndarray
 from rich.progress import Progress
 
-from diffopt.bounds import at_least, positive
+from diffopt.bounds import at_least, fraction, positive
 from diffopt.errors import DiffoptError
 from diffopt.frontend.rotation import Turning, solve_turning
-from diffopt.frontend.sfm import FOCAL_PRIOR_SPREAD, solve_travel
+from diffopt.frontend.sfm import solve_travel
 from diffopt.frontend.tracks import Tracks
 
 KINDS = ("static", "turning", "travelling")
-USUAL_FOCAL = 0.9
-"""Focal length of an unknown camera in longer sides of its picture: phones film at 0.75 to 0.9, camcorders at 1 and
-more; the clips whose focal length is known lie at 0.875, 0.875 and 0.93."""
-_STILL_PX = 1.0
-"""A point followed through the clip stays within this many working pixels if the camera stands; a tripod's picture
-moves by 0.1."""
-_TURNING_PX, _TURNING_EXPLAINED = 0.5, 0.9
-"""Real pans leave 0.2 px and explain 98 % of the tracks; travelling leaves 0.7 px and explains 75 %
-at best."""
-_DEPENDENCE = 3.0
-"""The spread of a turning camera's focal length is taken to be this much larger than its residuals say, since blur and
-distortion are shared by all points; on three real pans it then covers the error twice over."""
 
 
 @dataclass
@@ -43,6 +31,23 @@ class CameraOptions:
     """Known focal length, pixels of the video; None to find or assume it."""
     scene_points: int = at_least(1, 800)
     """Points of the background followed at a time."""
+    usual_focal: float = positive(0.9)
+    """Focal length of an unknown camera, in longer sides of its picture. Phones film at 0.75 to 0.9, camcorders at 1
+    and more; three clips whose focal length is known lie at 0.875, 0.875 and 0.93."""
+    usual_focal_spread: float = positive(0.3)
+    """Standard deviation of its logarithm over the cameras that people film with: from wide phones (0.67) to short
+    telephoto lenses (1.2). Judgement."""
+    focal_dependence: float = at_least(1, 3.0)
+    """The spread of a turning camera's focal length is taken to be this much larger than its residuals say, since blur
+    and distortion are shared by all points; on three real pans it then covers the error twice over."""
+    still_px: float = positive(1.0)
+    """A camera stands if points followed through the clip stay within this many working pixels; a tripod's picture
+    moves by 0.1."""
+    turning_px: float = positive(0.5)
+    """A camera turns if what rotation explains is left with less than this error, working pixels ..."""
+    turning_explained: float = fraction(0.9)
+    """... and is more than this share of the tracks. Real pans leave 0.2 px and explain 98 %; travelling leaves 0.7 px
+    and explains 75 % at best."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +85,10 @@ def solve_camera(
         )
     center = np.array([width, height]) / 2
     refine = options.focal_px is None
-    usual = USUAL_FOCAL * max(width, height) if options.focal_px is None else options.focal_px
+    usual = options.usual_focal * max(width, height) if options.focal_px is None else options.focal_px
     extent = track_extent(tracks, frames)
     still = f"background points stay within {extent:.2f} px"
-    if options.motion == "static" or (options.motion == "auto" and extent < _STILL_PX):
+    if options.motion == "static" or (options.motion == "auto" and extent < options.still_px):
         source = "assumed" if refine else "given"
         return _standing("static", still, source, np.inf if refine else 0.0, np.tile(np.eye(3), (frames, 1, 1)), usual)
 
@@ -93,15 +98,15 @@ def solve_camera(
         turning = solve_turning(tracks, frames, usual, center, refine)
         fits = f"rotation alone explains {turning.explained:.0%} of the background to {turning.residual_px:.2f} px"
         if options.motion == "turning" or (
-            turning.residual_px < _TURNING_PX and turning.explained > _TURNING_EXPLAINED
+            turning.residual_px < options.turning_px and turning.explained > options.turning_explained
         ):
             progress.update(task, total=1, completed=1)
-            return _turned(turning, tracks, center, usual, refine, fits)
-    travel = solve_travel(tracks, frames, (width, height), usual, refine)
+            return _turned(turning, tracks, center, usual, options, fits)
+    travel = solve_travel(tracks, frames, (width, height), usual, options.usual_focal_spread, refine)
     progress.update(task, total=1, completed=1)
     if travel is None and turning is not None:
         reason = f"structure from motion found no model; {fits}, so parallax is ignored: trust this camera little"
-        return _turned(turning, tracks, center, usual, refine, reason)
+        return _turned(turning, tracks, center, usual, options, reason)
     if travel is None:
         raise DiffoptError(
             "The camera's path was not found: structure from motion registers fewer than half of the keyframes; "
@@ -143,15 +148,15 @@ def track_extent(tracks: Tracks, frames: int) -> float:
 
 
 def _turned(
-    turning: Turning, tracks: Tracks, center_px: Float[ndarray, "2"], usual: float, refine: bool, reason: str
+    turning: Turning, tracks: Tracks, center_px: Float[ndarray, "2"], usual: float, options: CameraOptions, reason: str
 ) -> CameraPath:
     """The turning camera with its focal length drawn towards the usual one as far as the turn leaves it open."""
-    if not refine:
+    if options.focal_px is not None:
         return _standing("turning", reason, "given", 0.0, turning.rotation_w2c, usual)
-    spread = _DEPENDENCE * turning.focal_spread
-    evidence, prior = spread**-2, FOCAL_PRIOR_SPREAD**-2
+    spread = options.focal_dependence * turning.focal_spread
+    evidence, prior = spread**-2, options.usual_focal_spread**-2
     settled = float(np.exp((evidence * np.log(turning.focal_px) + prior * np.log(usual)) / (evidence + prior)))
-    source = "found" if spread < FOCAL_PRIOR_SPREAD else "assumed"
+    source = "found" if spread < options.usual_focal_spread else "assumed"
     # The same picture motion is a smaller angle for a longer lens: the rotations belong to their focal length.
     rotation = turning.rotation_w2c
     if abs(np.log(settled / turning.focal_px)) > 1e-3:

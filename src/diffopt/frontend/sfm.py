@@ -23,8 +23,6 @@ _MIN_MATCHES = 30
 _MAX_ERROR_PX = 2.0
 _FOCAL_PROBE = 1.25
 _DEPENDENT_POINTS = 30
-FOCAL_PRIOR_SPREAD = 0.3
-"""Of log focal over the cameras that people film with, from wide phones to long lenses."""
 _MIN_POINTS = 8
 _ATTEMPTS = 3
 _GOOD_PX = 0.4
@@ -50,7 +48,13 @@ class Travel:
 
 
 def solve_travel(
-    tracks: Tracks, frames: int, size: tuple[int, int], focal_px: float, refine_focal: bool, seed: int = 0
+    tracks: Tracks,
+    frames: int,
+    size: tuple[int, int],
+    focal_px: float,
+    usual_spread: float,
+    refine_focal: bool,
+    seed: int = 0,
 ) -> Travel | None:
     """Structure from motion; None if COLMAP finds no model of at least half of the keyframes.
 
@@ -59,18 +63,19 @@ def solve_travel(
         frames: length of the clip.
         size: width and height of the video, pixels.
         focal_px: the known focal length, or where to start.
+        usual_spread: standard deviation of the logarithm of focal lengths about the usual one.
         refine_focal: whether to solve for it; `focal_px` is then what it usually is, which counts as far as the
             views leave it open.
         seed: of the robust estimators.
     """
     colmap = _colmap()
     chosen = choose_keyframes(tracks, frames)
-    model = _best_model(colmap, tracks, chosen, size, focal_px, refine_focal, seed)
+    model = _best_model(colmap, tracks, chosen, size, focal_px, usual_spread, refine_focal, seed)
     if model is None or model.num_reg_images() < len(chosen) / 2 or model.num_points3D() < _MIN_SCENE:
         return None
     focal_spread = 0.0
     if refine_focal:
-        model, focal_spread = _settle_focal(colmap, model, tracks.pixel, focal_px)
+        model, focal_spread = _settle_focal(colmap, model, tracks.pixel, focal_px, usual_spread)
     points, points_of = _scene_points(model, tracks)
     rotation, translation, registered = _keyframe_poses(model, frames)
     focal = float(next(iter(model.cameras.values())).params[0])
@@ -106,6 +111,7 @@ def _best_model(
     chosen: Int[ndarray, "M"],
     size: tuple[int, int],
     focal_px: float,
+    usual_spread: float,
     refine_focal: bool,
     seed: int,
 ) -> Any:
@@ -120,7 +126,7 @@ def _best_model(
         if model is None:
             continue
         error = model.compute_mean_reprojection_error() / tracks.pixel
-        away = np.log(next(iter(model.cameras.values())).params[0] / focal_px) / FOCAL_PRIOR_SPREAD
+        away = np.log(next(iter(model.cameras.values())).params[0] / focal_px) / usual_spread
         complete = model.num_reg_images() / len(chosen)
         models.append((complete / max(error, 0.1) / (1 + away**2), model))
         if complete == 1 and error < _GOOD_PX and abs(away) < 2:
@@ -191,7 +197,7 @@ def _write_database(
     database.close()
 
 
-def _settle_focal(colmap: Any, model: Any, pixel: float, prior_px: float) -> tuple[Any, float]:
+def _settle_focal(colmap: Any, model: Any, pixel: float, usual_px: float, usual_spread: float) -> tuple[Any, float]:
     """Weigh what the views say of the focal length against what lenses usually are, and adjust the model to it.
 
     The views speak through the error of the best model with the focal length held wrong: its logarithm is a parabola
@@ -221,8 +227,8 @@ def _settle_focal(colmap: Any, model: Any, pixel: float, prior_px: float) -> tup
     bend = max(float(bend), 1e-6)
     evidence = model.num_points3D() / _DEPENDENT_POINTS * bend
     seen_at = np.log(found) - np.clip(slope / (2 * bend), -0.1, 0.1)
-    prior = 1 / FOCAL_PRIOR_SPREAD**2
-    settled = np.exp((evidence * seen_at + prior * np.log(prior_px)) / (evidence + prior))
+    prior = 1 / usual_spread**2
+    settled = np.exp((evidence * seen_at + prior * np.log(usual_px)) / (evidence + prior))
     return adjusted(float(settled)), float(evidence**-0.5)
 
 
