@@ -8,7 +8,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "diffopt"
 FLOORS = {
-    "bounds": 0, "errors": 0, "files": 0, "geometry": 0, "tracking": 1,
+    "bounds": 0, "device": 0, "errors": 0, "files": 0, "geometry": 0, "tracking": 1,
     "observation": 1,
     "body": 2,
     "motion": 3, "mocap": 3, "result": 3,

@@ -15,14 +15,18 @@ def levels(alpha_squared: float, features: int, batch: int = 1) -> tuple[torch.T
 def test_the_basis_is_the_cosine_transform(frames):
     values = np.random.default_rng(0).normal(size=(frames, 3))
     expected = scipy.fft.dct(values, axis=0, norm="ortho")
-    np.testing.assert_allclose(cosine_basis(frames).numpy() @ values, expected, atol=1e-12)
+    np.testing.assert_allclose(
+        cosine_basis(frames, like=torch.zeros(1, dtype=torch.float64)).numpy() @ values, expected, atol=1e-12
+    )
 
 
 def slow_and_alike(count: int, frames: int, seed: int) -> torch.Tensor:
     """Slow motions in which features repeat each other, as motion features do: two blocks of 3 and 4."""
     generator = torch.Generator().manual_seed(seed)
     falling = 6 / (1 + torch.arange(frames)[:, None] ** 2)
-    sources = cosine_basis(frames).float().mT @ (falling * torch.randn(count, frames, 3, generator=generator))
+    sources = cosine_basis(frames, like=torch.zeros(1)).mT @ (
+        falling * torch.randn(count, frames, 3, generator=generator)
+    )
     mixing = torch.randn(3, 7, generator=torch.Generator().manual_seed(9))
     mixing[:2, :3] = 0
     return sources @ mixing
@@ -35,7 +39,7 @@ def test_it_is_the_conditional_mean_of_gaussian_motion():
     alpha, sigma = levels(0.7, 7)
     noisy = torch.randn(1, frames, 7, generator=torch.Generator().manual_seed(2))
 
-    basis = torch.kron(cosine_basis(frames).float().mT.contiguous(), estimate.axes)
+    basis = torch.kron(cosine_basis(frames, like=torch.zeros(1)).mT.contiguous(), estimate.axes)
     covariance = basis @ torch.diag(estimate.power.flatten()) @ basis.mT
     gain = alpha[0, 0] * covariance @ torch.linalg.inv(alpha[0, 0] ** 2 * covariance + sigma[0, 0] ** 2 * torch.eye(42))
 

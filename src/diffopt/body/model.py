@@ -17,8 +17,7 @@ from diffopt.body.arrays import BodyArrays
 from diffopt.body.free import read_free_body
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.skeleton import PARENTS, forward_kinematics
-
-_EYE = torch.eye(3)
+from diffopt.device import rows
 
 
 class BodyModel(nn.Module):
@@ -93,7 +92,7 @@ class BodyModel(nn.Module):
     def skeleton(self, betas: Float[Tensor, "10"]) -> Float[Tensor, "24 3"]:
         """Each joint from its parent in the rest pose, metres; row 0 is the rest pelvis, which is not the origin."""
         rest = self.rest_joints(betas)
-        return torch.cat([rest[:1], rest[1:] - rest[list(PARENTS[1:])]])
+        return torch.cat([rest[:1], rest[1:] - rest[rows(PARENTS[1:], rest.device)]])
 
     def rest_vertices(self, betas: Float[Tensor, "10"]) -> Float[Tensor, "V 3"]:
         """The mesh of the rest pose, metres."""
@@ -155,7 +154,9 @@ class BodyModel(nn.Module):
         The detectors' heel and toe lie on the skin, not under it.
         """
         rest = torch.eye(3, device=self.device).expand(1, 24, 3, 3)
-        points = self.landmarks(rest[:, 1:], rest[:, 0], torch.zeros(1, 3, device=self.device), betas)[0, FOOT_POINTS]
+        points = self.landmarks(rest[:, 1:], rest[:, 0], torch.zeros(1, 3, device=self.device), betas)[
+            0, rows(FOOT_POINTS, self.device)
+        ]
         return points[:, 1] - self.rest_vertices(betas)[:, 1].min()
 
     def _pose(
@@ -172,7 +173,10 @@ class BodyModel(nn.Module):
 
 def _pose_feature(body_pose: Float[Tensor, "T 23 3 3"]) -> Float[Tensor, "T 207"]:
     """SMPL's input to the pose blend shapes: the rotations' departure from rest."""
-    return rearrange(body_pose - _EYE.to(body_pose), "t joint row column -> t (joint row column)")
+    return rearrange(
+        body_pose - torch.eye(3, dtype=body_pose.dtype, device=body_pose.device),
+        "t joint row column -> t (joint row column)",
+    )
 
 
 def load_body(model: str | Path = "free") -> BodyModel:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from diffopt.device import rows
 from diffopt.observation.keypoint_sets import JOINT_NAMES
 
 PARENTS: tuple[int, ...] = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
@@ -37,8 +38,8 @@ def forward_kinematics(
     generations = _generations(rotations.shape[-3])
     world, positions = [local[..., :1, :, :3]], [local[..., :1, :, 3]]
     for parents, children in itertools.pairwise(generations):
-        above = torch.tensor([parents.index(PARENTS[joint]) for joint in children], device=local.device)
-        turned = world[-1].index_select(-3, above) @ local.index_select(-3, torch.tensor(children, device=local.device))
+        above = rows([parents.index(PARENTS[joint]) for joint in children], local.device)
+        turned = world[-1].index_select(-3, above) @ local.index_select(-3, rows(children, local.device))
         world.append(turned[..., :3])
         positions.append(positions[-1].index_select(-2, above) + turned[..., 3])
     # SMPL numbers its joints by generations, so that they already stand in their order.

@@ -89,7 +89,8 @@ class MetricCurves(pl.Callback):
     ) -> None:
         step, last = trainer.global_step, trainer.global_step == trainer.max_steps
         if step % self.every == 0 or last:
-            metrics = self.score(*fit.estimate())
+            motion, cameras = fit.estimate()
+            metrics = self.score(motion.to("cpu"), cameras.to("cpu"))
             curves = {f"truth/{name}": value for name, value in metrics.items()}
             for logger in trainer.loggers:
                 logger.log_metrics(curves | metrics if last else curves, step)

@@ -1,6 +1,7 @@
 """Serves one observed sequence: every step of a fit sees the same clip."""
 
 import pytorch_lightning as pl
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from diffopt.fitting.batch import SequenceBatch, sequence_batch
@@ -34,6 +35,15 @@ class SequenceDataModule(pl.LightningDataModule):
         super().__init__()
         self.batch = sequence_batch(observation, min_confidence, unseen_trust)
         self.steps = steps
+        self._moved: SequenceBatch | None = None
+
+    def transfer_batch_to_device(
+        self, batch: SequenceBatch, device: torch.device, dataloader_idx: int
+    ) -> SequenceBatch:
+        """The one batch on the fit's device, moved there once."""
+        if self._moved is None or self._moved.trust.device != device:
+            self._moved = batch.to(device)
+        return self._moved
 
     def train_dataloader(self) -> DataLoader[SequenceBatch]:
         return DataLoader(_Repeated(self.batch, self.steps), batch_size=None, num_workers=0)

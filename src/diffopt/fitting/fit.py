@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffopt.body.model import BodyModel
+from diffopt.device import generator_on, on_device
 from diffopt.fitting.batch import SequenceBatch
 from diffopt.fitting.objective import Objective
 from diffopt.fitting.options import FitOptions, LossWeights, Stage, Update
@@ -100,9 +101,8 @@ class SequenceFit(pl.LightningModule):
         return self._frozen["pose_network"]
 
     def setup(self, stage: str) -> None:
-        for module in self._frozen.values():
-            if module is not None:
-                module.to(self.device)
+        # Copies, where they have to move: whoever gave them may use them elsewhere, and after the fit.
+        self._frozen = {name: one and on_device(one, self.device) for name, one in self._frozen.items()}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         stage: Stage = self.options.stages[self.stage]
@@ -128,10 +128,13 @@ class SequenceFit(pl.LightningModule):
 
     def objective(self, batch: SequenceBatch, step: int) -> Objective:
         """The losses of step `step`, on the window that it draws."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        seed = self.seed * 1_000_003 + step
+        # Where the window lies is asked on the host, where a slice is made of it.
+        host = generator_on(torch.device("cpu"), seed)
+        generator = host if self.device.type == "cpu" else generator_on(self.device, seed)
         length = min(self.options.frames_per_step, batch.num_frames)
         # About a frame drawn from the whole clip: windows drawn by their beginning would hardly ever hold its two ends.
-        middle = int(torch.randint(batch.num_frames, (), generator=generator))
+        middle = int(torch.randint(batch.num_frames, (), generator=host))
         start = min(max(middle - length // 2, 0), batch.num_frames - length)
         window = slice(start, start + length)
         return Objective(

@@ -11,6 +11,7 @@ from torch import Tensor
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel
 from diffopt.body.skeleton import BODY_JOINTS
+from diffopt.device import rows
 from diffopt.fitting.batch import SequenceBatch
 from diffopt.fitting.options import LossScales
 from diffopt.fitting.start import Start
@@ -70,8 +71,7 @@ class Objective:
 
     @cached_property
     def _prior_phases(self) -> Float[Tensor, "B N"]:
-        phases = prior_phases(self.batch.duration_s, self._guiding_prior, self.guidance.windows, self.generator)
-        return phases.to(self.batch.trust)
+        return prior_phases(self.batch.duration_s, self._guiding_prior, self.guidance.windows, self.generator)
 
     @cached_property
     def _read(self) -> Motion:
@@ -87,6 +87,10 @@ class Objective:
     @property
     def _num_frames(self) -> int:
         return self.window.stop - self.window.start
+
+    @cached_property
+    def _sole_points(self) -> Float[Tensor, "N 4 3"]:
+        return self.landmarks[:, rows(FOOT_POINTS, self.landmarks.device)]
 
     @cached_property
     def motion(self) -> Motion:
@@ -131,14 +135,14 @@ class Objective:
     @property
     def foot_sliding(self) -> Float[Tensor, ""]:
         return foot_sliding_loss(
-            self.landmarks[:, FOOT_POINTS], self.batch.fps, self.scales.sliding_height_m, self.scales.sliding_m_s
+            self._sole_points, self.batch.fps, self.scales.sliding_height_m, self.scales.sliding_m_s
         )
 
     @property
     def floor(self) -> Float[Tensor, ""]:
         skin = torch.zeros(len(FOOT_POINTS), 3, device=self.landmarks.device)
         skin[:, 1] = self.sole_heights
-        soles = self.landmarks[:, FOOT_POINTS] - skin
+        soles = self._sole_points - skin
         return floor_loss(soles, self.batch.fps, self.scales.floor_height_m, self.scales.floor_m_s)
 
     @property
@@ -181,12 +185,12 @@ def prior_phases(
         duration_s: length of the clip, seconds.
         prior: gives its rate and its longest window.
         windows: B; 1 if one window shows most of the clip.
-        generator: source of randomness.
+        generator: source of randomness, on the device of the result.
     """
     # One frame more than features: velocities are differences.
     frames = min(prior.window + 1, int(duration_s * prior.fps) + 1)
     slack = duration_s - (frames - 1) / prior.fps
     count = windows if slack > 0.5 * prior.window / prior.fps else 1
-    starts = slack * torch.rand(count, generator=generator)
-    times = starts[:, None] + torch.arange(frames) / prior.fps
+    starts = slack * torch.rand(count, generator=generator, device=generator.device)
+    times = starts[:, None] + torch.arange(frames, device=generator.device) / prior.fps
     return (times / duration_s).clamp(0, 1)

@@ -19,6 +19,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger
 
 from diffopt.body.model import BodyModel
+from diffopt.device import accelerator_of, choose_device
 from diffopt.fitting.batch import SequenceBatch
 from diffopt.fitting.callbacks import FitProgress, LossCurves, MetricCurves, Score
 from diffopt.fitting.datamodule import SequenceDataModule
@@ -165,7 +166,7 @@ def fit_sequence(
     last = checkpoints / "last.ckpt"
     with _quiet_lightning():
         trainer = pl.Trainer(
-            accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[device],
+            accelerator=accelerator_of(choose_device(device)),
             devices=1,
             max_epochs=1,
             max_steps=data.steps,
@@ -181,8 +182,7 @@ def fit_sequence(
             # Lightning's answer to Ctrl-C, after which it lets no further one through.
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from stopped
-    fit.cpu()
-    motion, cameras = fit.estimate()
+    motion, cameras = fit.estimate()  # on the CPU again: Lightning clears the device
     return Fitted(
         motion=motion,
         cameras=cameras,

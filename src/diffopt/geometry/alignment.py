@@ -13,6 +13,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from diffopt.device import axes
+
 # How many values roma returns depends on an argument, which type checkers cannot follow.
 _register: Callable[..., Any] = roma.rigid_points_registration
 _procrustes: Callable[..., Any] = roma.special_procrustes
@@ -90,7 +92,7 @@ def shortest_turn(first: Float[Tensor, "*B 3"], second: Float[Tensor, "*B 3"]) -
     first, second = (torch.nn.functional.normalize(each, dim=-1) for each in (first, second))
     # Twice the half angle's sine and cosine, times twice that cosine.
     axis, real = torch.linalg.cross(first, second), 1 + (first * second).sum(dim=-1, keepdim=True)
-    across = torch.linalg.cross(first, torch.eye(3).to(first)[first.abs().argmin(dim=-1)])
+    across = torch.linalg.cross(first, axes(like=first)[first.abs().argmin(dim=-1)])
     quaternion = torch.cat((torch.where(real > 1e-9, axis, across), real), dim=-1)
     return roma.unitquat_to_rotvec(roma.quat_normalize(quaternion))
 
@@ -105,8 +107,8 @@ def heading_rotation(root_rotation: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*
     sine = root_rotation[..., 0, 2] - root_rotation[..., 2, 0]
     cosine = root_rotation[..., 0, 0] + root_rotation[..., 2, 2]
     ahead = torch.stack((sine, torch.zeros_like(sine), cosine), dim=-1)
-    ahead = torch.where(ahead.norm(dim=-1, keepdim=True) > 1e-6, ahead, ahead.new_tensor([0.0, 0.0, 1.0]))
-    up = ahead.new_tensor([0.0, 1.0, 0.0]).expand_as(ahead)
+    ahead = torch.where(ahead.norm(dim=-1, keepdim=True) > 1e-6, ahead, axes(like=ahead)[2])
+    up = axes(like=ahead)[1].expand_as(ahead)
     up, ahead, left = roma.special_gramschmidt(torch.stack((up, ahead), dim=-1)).unbind(dim=-1)
     return torch.stack((left, up, ahead), dim=-1)
 

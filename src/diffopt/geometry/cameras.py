@@ -29,6 +29,15 @@ class Cameras:
     def __len__(self) -> int:
         return len(self.focal_px)
 
+    def to(self, device: torch.device | str) -> "Cameras":
+        """The cameras on another device."""
+        return Cameras(
+            self.rotation_w2c.to(device),
+            self.translation_w2c.to(device),
+            self.focal_px.to(device),
+            self.center_px.to(device),
+        )
+
 
 def to_camera(
     points_w: Float[Tensor, "T K 3"],

@@ -52,12 +52,13 @@ def noise_levels(guidance: Guidance, progress: float, count: int, generator: tor
         guidance: noise range and whether it is annealed.
         progress: how far the stage is, 0 to 1.
         count: B.
-        generator: source of randomness.
+        generator: source of randomness, on the device of the result.
     """
     if guidance.annealed:
-        return torch.full((count,), guidance.noise_start + (guidance.noise_end - guidance.noise_start) * progress)
+        level = guidance.noise_start + (guidance.noise_end - guidance.noise_start) * progress
+        return torch.full((count,), level, device=generator.device)
     low, high = sorted((guidance.noise_start, guidance.noise_end))
-    return low + (high - low) * torch.rand(count, generator=generator)
+    return low + (high - low) * torch.rand(count, generator=generator, device=generator.device)
 
 
 def clean_target(
@@ -82,7 +83,7 @@ def clean_target(
         Normalised features, no gradient.
     """
     with torch.no_grad():
-        noise = torch.randn(features.shape, generator=generator).to(features)
+        noise = torch.randn(features.shape, generator=generator, device=generator.device).to(features)
         noised = _noise(prior, features, noise, root_level, articulation_level)
         estimate = prior.denoise(noised, root_level, articulation_level)
         for step in range(1, steps):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from diffopt.body.skeleton import JOINT_INDEX
 from diffopt.bounds import at_least, positive
+from diffopt.device import rows
 
 TOES = [JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]
 # `planted_foot` is part of the features that a motion prior is trained on: another number here asks for another prior,
@@ -80,7 +81,7 @@ def planted_foot(
     Returns:
         For each of the T - 1 steps the velocity, metres per second, and the weights of the left and right toe, 0 to 1.
     """
-    toes = relative[..., TOES, :]
+    toes = relative.index_select(-2, rows(TOES, relative.device))
     step = torch.diff(toes, dim=-3)
     implied = -fps * step
     height = toes[..., :-1, :, 1] + step[..., 1] / 2
@@ -91,7 +92,7 @@ def planted_foot(
     above = height - height.amin(dim=-1, keepdim=True)
     for _ in range(PASSES):
         coarse = weighted_mean(velocity, exists, COARSE_SECONDS * fps)
-        disagreement = (implied - coarse[..., None, :])[..., [0, 2]].square().sum(dim=-1)
+        disagreement = (implied - coarse[..., None, :])[..., ::2].square().sum(dim=-1)
         support = torch.exp(-above / HEIGHT_M - disagreement / (2 * AGREEMENT_M_S**2))
         weight = exists[..., None] * (support + FLOOR_WEIGHT)
         total = weight.sum(dim=-1)
@@ -102,7 +103,7 @@ def planted_foot(
 
 def stance_toe(relative: Float[Tensor, "*B T 22 3"], fps: float) -> Float[Tensor, "*B S 3"]:
     """The baseline: the lower toe of each step stands still, whatever its neighbours say. Metres per second."""
-    toes = relative[..., TOES, :]
+    toes = relative.index_select(-2, rows(TOES, relative.device))
     step = torch.diff(toes, dim=-3)
     lower = (toes[..., :-1, :, 1] + step[..., 1] / 2).argmin(dim=-1)
     return -fps * step.gather(-2, lower[..., None, None].expand(*lower.shape, 1, 3)).squeeze(-2)
@@ -128,7 +129,7 @@ def lock_feet(
     Returns:
         The locked velocity, metres per second.
     """
-    toes = relative[..., TOES, :]
+    toes = relative.index_select(-2, rows(TOES, relative.device))
     step = torch.diff(toes, dim=-3)
     implied = -fps * step
     height = toes[..., :-1, :, 1] + step[..., 1] / 2
@@ -155,7 +156,7 @@ def hold_still(velocity: Float[Tensor, "*B S 3"], fps: float, stance: StanceOpti
         stance: what speed is none, averaged over how long.
     """
     mean = weighted_mean(velocity, torch.ones_like(velocity[..., 0]), stance.still_s * fps)
-    fourth = mean[..., [0, 2]].square().sum(dim=-1, keepdim=True).square()
+    fourth = mean[..., ::2].square().sum(dim=-1, keepdim=True).square()
     return velocity * fourth / (fourth + stance.still_m_s**4)
 
 
@@ -179,7 +180,7 @@ def weighted_mean(
     reach = max(1, round(3 * width))
     window = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=values.device) / width) ** 2).to(values)
     stacked = torch.cat((values * weight[..., None], weight[..., None]), dim=-1)
-    rows = stacked.movedim(-1, -2).reshape(-1, 1, values.shape[-2])
-    sums = torch.nn.functional.conv1d(rows, window[None, None], padding=reach)
+    series = stacked.movedim(-1, -2).reshape(-1, 1, values.shape[-2])
+    sums = torch.nn.functional.conv1d(series, window[None, None], padding=reach)
     sums = sums.reshape(*stacked.shape[:-2], stacked.shape[-1], values.shape[-2]).movedim(-2, -1)
     return sums[..., :-1] / sums[..., -1:].clamp(min=1e-6)

@@ -4,7 +4,6 @@ Two noise levels, one for the root block and one for the articulation: with both
 with a clean articulation and a noisy root it says what path belongs to a pose sequence.
 """
 
-import functools
 import math
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from diffopt.device import once_per_device, rows
 from diffopt.prior.linear_estimate import LinearEstimate
 from diffopt.prior.schedule import NoiseSchedule
 
@@ -49,6 +49,7 @@ class FactoredDenoiser(nn.Module):
     ) -> None:
         super().__init__()
         self.blocks = (root_size, feature_size - root_size)
+        self.block_of = (0,) * root_size + (1,) * (feature_size - root_size)
         self.schedule = schedule
         self.linear = LinearEstimate(self.blocks, window)
         self.enter = nn.Linear(2 * feature_size, size.width)
@@ -81,9 +82,7 @@ class FactoredDenoiser(nn.Module):
         levels = torch.stack((root_level, articulation_level), dim=-1)
         if valid is not None:
             features = torch.where(valid[..., None], features, 0)
-        block_of = torch.arange(2, device=features.device).repeat_interleave(
-            torch.tensor(self.blocks, device=features.device), output_size=sum(self.blocks)
-        )
+        block_of = rows(self.block_of, features.device)
         alpha, sigma = (values[levels][:, block_of] for values in (self.schedule.alpha, self.schedule.sigma))
         estimate = self.linear(features, alpha, sigma)
         embedded = level_embedding(levels / self.schedule.num_steps)
@@ -146,13 +145,13 @@ def level_embedding(share: Float[Tensor, "*B"]) -> Float[Tensor, "*B C"]:
 def rotate_by_frame(vectors: Float[Tensor, "*B T C"]) -> Float[Tensor, "*B T C"]:
     """Rotary positions (Su et al., 2021): turn pairs of channels by angles that grow with the frame."""
     half = vectors.shape[-1] // 2
-    cosine, sine = (table.to(vectors) for table in _rotary_tables(vectors.shape[-2], half))
+    cosine, sine = _rotary_tables(vectors.shape[-2], half, like=vectors)
     first, second = vectors[..., :half], vectors[..., half:]
     return torch.cat((first * cosine - second * sine, first * sine + second * cosine), dim=-1)
 
 
-@functools.lru_cache(maxsize=32)
-def _rotary_tables(frames: int, half: int) -> tuple[Float[Tensor, "T C"], Float[Tensor, "T C"]]:
+@once_per_device
+def _rotary_tables(frames: int, half: int) -> Float[Tensor, "2 T C"]:
     frequencies = torch.exp(torch.linspace(0, -math.log(300), half))
     angle = torch.arange(frames)[:, None] * frequencies
-    return angle.cos(), angle.sin()
+    return torch.stack((angle.cos(), angle.sin()))

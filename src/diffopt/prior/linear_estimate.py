@@ -6,13 +6,14 @@ on people it has not seen it errs half as much as a transformer narrower than th
 learn is the rest.
 """
 
-import functools
 import math
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from diffopt.device import once_per_device
 
 LEAST_POWER = 1e-4
 """Floor of the expected power: people who were not seen also move along axes that those who were seen did not use."""
@@ -48,7 +49,7 @@ class LinearEstimate(nn.Module):
             covariance = flat[:, block].mT @ flat[:, block] / len(flat)
             self.axes[block, block] = torch.linalg.eigh(covariance).eigenvectors.to(self.axes)
             start += size
-        spectrum = cosine_basis(clean.shape[-2]).to(clean) @ clean @ self.axes
+        spectrum = cosine_basis(clean.shape[-2], like=clean) @ clean @ self.axes
         self.power.copy_(spectrum.square().mean(dim=0) + LEAST_POWER)
 
     def forward(
@@ -61,7 +62,7 @@ class LinearEstimate(nn.Module):
             alpha, sigma: of every feature; alike within a block.
         """
         frames = features.shape[-2]
-        basis = cosine_basis(frames).to(features)
+        basis = cosine_basis(frames, like=features)
         power = self._power_of(frames).to(features)
         alpha, sigma = alpha[:, None].to(features), sigma[:, None].to(features)
         gain = alpha * power / (alpha.square() * power + sigma.square())
@@ -76,7 +77,7 @@ class LinearEstimate(nn.Module):
         return torch.lerp(self.power[before], self.power[after], (place - before)[:, None])
 
 
-@functools.lru_cache(maxsize=32)
+@once_per_device
 def cosine_basis(frames: int) -> Float[Tensor, "T T"]:
     """The orthonormal cosine transform (DCT-II), a frequency per row; row k is at k / (2 T) per frame."""
     rows = torch.arange(frames, dtype=torch.float64)

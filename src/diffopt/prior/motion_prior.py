@@ -175,8 +175,8 @@ def _unless_slower(
     Both are averaged under a Gaussian `width` steps wide, and compared along the other.
     """
     everywhere = torch.ones_like(velocity[..., 0])
-    gained = weighted_mean(velocity - than, everywhere, width)[..., [0, 2]]
-    along = weighted_mean(than, everywhere, width)[..., [0, 2]]
+    gained = weighted_mean(velocity - than, everywhere, width)[..., ::2]
+    along = weighted_mean(than, everywhere, width)[..., ::2]
     # A direction below 5 cm/s is none: there, hardly anything can be lost.
     gain = (gained * along).sum(dim=-1, keepdim=True) / along.norm(dim=-1, keepdim=True).clamp_min(0.05)
     return torch.exp(-gain.clamp_max(0).square() / (2 * scale_m_s**2))

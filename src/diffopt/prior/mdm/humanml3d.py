@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from diffopt.body.skeleton import BODY_JOINTS, JOINT_INDEX, PARENTS
+from diffopt.device import axes, once_per_device, rows
 
 FPS = 20.0
 FEATURES = 263
@@ -124,12 +125,12 @@ def features_from_joints(
     steps = joints[..., 1:, :, :] - joints[..., :-1, :, :]
     # Turned by the heading of the frame left, while the root's own step is turned by that of the frame reached.
     local_steps = _rotate_about_y(heading[..., :-1, None], steps)
-    feet = [JOINT_INDEX[name] for name in CONTACT_JOINTS]
-    contacts = (steps[..., feet, :].square().sum(dim=-1) < CONTACT_STEP2_M2).to(joints.dtype)
+    feet = steps.index_select(-2, rows([JOINT_INDEX[name] for name in CONTACT_JOINTS], steps.device))
+    contacts = (feet.square().sum(dim=-1) < CONTACT_STEP2_M2).to(joints.dtype)
     return torch.cat(
         (
             turn[..., None],
-            root_step[..., [0, 2]],
+            root_step[..., ::2],
             root[..., :-1, 1:2],
             rearrange(local[..., :-1, 1:, :], "... joint xyz -> ... (joint xyz)"),
             rearrange(rotations[..., :-1, :, :], "... joint six -> ... (joint six)"),
@@ -217,14 +218,21 @@ def _joint_rotations_6d(
     starts = {joint for joint in range(1, BODY_JOINTS) if PARENTS[joint] == 0}
     starts |= {JOINT_INDEX["left_collar"], JOINT_INDEX["right_collar"]}
     world, local = {}, []
+    rest = _rest_directions(like=joints)
     for joint in range(1, BODY_JOINTS):
         parent = PARENTS[joint]
-        rest = joints.new_tensor(_REST_DIRECTIONS[joint])
-        world[joint] = _shortest_rotation(rest, F.normalize(joints[..., joint, :] - joints[..., parent, :], dim=-1))
+        world[joint] = _shortest_rotation(
+            rest[joint], F.normalize(joints[..., joint, :] - joints[..., parent, :], dim=-1)
+        )
         before = root if joint in starts else world[parent]
         local.append(before.mT @ world[joint])
     # Columns one after the other, x then y.
     return rearrange(torch.stack(local, dim=-3)[..., :2], "... row column -> ... (column row)")
+
+
+@once_per_device
+def _rest_directions() -> Float[Tensor, "22 3"]:
+    return torch.tensor(_REST_DIRECTIONS, dtype=torch.float64)
 
 
 def _shortest_rotation(rest: Float[Tensor, "3"], direction: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3 3"]:
@@ -252,7 +260,7 @@ def _rotate_about_y(angle: Float[Tensor, "*#B"], points: Float[Tensor, "*#B 3"])
 
 
 def _turn_about_y(angle: Float[Tensor, "*B"]) -> Float[Tensor, "*B 3 3"]:
-    return roma.rotvec_to_rotmat(angle[..., None] * angle.new_tensor([0.0, 1.0, 0.0]))
+    return roma.rotvec_to_rotmat(angle[..., None] * axes(like=angle)[1])
 
 
 def _integrate(steps: Float[Tensor, "*B F"]) -> Float[Tensor, "*B F"]:
