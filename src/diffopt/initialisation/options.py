@@ -1,8 +1,8 @@
 """What the initialisation takes for granted of people, cameras and tools: a group for each step of `recipe`.
 
-Each number says what it rests on. "Judgement" is a plausible size that nothing was fitted to; "development clips" are
-motions of the people whom `configs/prior.yaml` holds out and the clips of `benchmarks/`, so that figures measured on
-those flatter a number that was chosen by them.
+Each number says what it rests on. "Judgement" is a plausible size that no measurement gives, though what it does was
+watched on development clips: motions of the people whom `configs/prior.yaml` holds out, and the clips of `benchmarks/`.
+Figures measured on those flatter a number that was chosen by them.
 """
 
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class DepthOptions:
     min_keypoints: int = at_least(2, 6)
     """Fewer in a frame tell no depth; two would just do. Judgement: half a body, at COCO's twelve below the head."""
     outlier: float = positive(0.06)
-    """A keypoint this far off counts a quarter, as a share of the body's size in the image. Judgement: five times what
+    """A keypoint this far off counts a quarter, as a share of the body's size in the image. Judgement: six times what
     detectors are off (1 percent, see `simulation.front_end_errors`), where limbs of an initial body are off as well."""
     most: float = at_least(1, 10.0)
     """Bodies that would have to move by more than this factor are not of these keypoints, and stay. Judgement:
@@ -66,7 +66,8 @@ class GravityOptions:
     body_lean_rad: float = positive(0.14)
     """How far bodies lean throughout a clip, radians (8 degrees). Judgement: as runners do (5 to 10 degrees)."""
     camera_roll_rad: float = positive(0.05)
-    """How far cameras are held off level, radians (3 degrees). Judgement: what is seen as askew."""
+    """How far cameras are held off level, radians (3 degrees). Judgement: what is seen as askew; it
+    halved what gravity was off on twelve real development clips."""
     strange_roll_rad: float = positive(0.35)
     """A camera that seems off level by this much is believed a quarter, radians: some are held askew. Judgement: seven
     times the usual."""
