@@ -49,6 +49,9 @@ class OnCuda(torch.Tensor):
     def __repr__(self):
         return f"OnCuda({tuple(self.shape)}, {self.dtype})"
 
+    def __format__(self, how):
+        return format(self.item(), how) if self.dim() == 0 else repr(self)
+
     def __reduce_ex__(self, protocol):
         return self.held.detach().clone().__reduce_ex__(protocol)
 
@@ -216,10 +219,10 @@ class PretendedGpu(Accelerator):
 REAL_TRAINER = pl.Trainer
 
 
-def trainer(accelerator="auto", devices=1, **rest):
+def trainer(accelerator="auto", devices=1, strategy="auto", **rest):
     """Lightning's trainer, which takes the pretended device for a GPU."""
     if accelerator != "gpu":
-        return REAL_TRAINER(accelerator=accelerator, devices=devices, **rest)
+        return REAL_TRAINER(accelerator=accelerator, devices=devices, strategy=strategy, **rest)
     return REAL_TRAINER(strategy=SingleDeviceStrategy(CUDA, accelerator=PretendedGpu()), **rest)
 
 

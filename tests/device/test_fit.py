@@ -50,7 +50,7 @@ def test_a_recipe_fits_on_the_device(names, walk, body, small_prior, tmp_path, m
     with pretended_cuda():
         trainer = pl.Trainer
         monkeypatch.setattr(
-            pl, "Trainer", lambda callbacks, **rest: trainer(callbacks=[count, *callbacks, Forget()], **rest)
+            pl, "Trainer", lambda callbacks, **rest: trainer(callbacks=[count, *callbacks, last], **rest)
         )
         fitted = run.fit_sequence(
             walk, body, prior, config.fit, config.guidance, config.logging, 0, "auto", tmp_path,

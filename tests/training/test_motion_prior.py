@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.features import ARTICULATION, FEATURE_SIZE
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription, load_prior
 from diffopt.training.motion_prior import PriorFit, PriorTraining, train
-from diffopt.training.windows import WindowRecipe
+from diffopt.training.windows import MotionWindows, WindowRecipe, seed_of
 from tests.offline_run import OfflineRun
 from tests.random_motion import random_motion
 
@@ -80,9 +82,10 @@ def test_loss_is_nothing_for_a_perfect_prediction_and_sees_no_padding(config, mo
     batch = (clean, torch.randn_like(clean), valid)
 
     # The untrained network only hands on what it is given; that is the wrong motion here.
-    assert fit.losses(prior, batch, levels, None)["loss"] > 1
+    generator = torch.Generator()
+    assert fit.losses(prior, batch, levels, generator)["loss"] > 1
     monkeypatch.setattr(prior, "denoise", lambda *_: torch.where(valid[..., None], clean, 100.0))
-    assert fit.losses(prior, batch, levels, None)["loss"] == 0
+    assert fit.losses(prior, batch, levels, generator)["loss"] == 0
 
 
 def test_a_run_that_stopped_goes_on_and_writes_weights(config):
@@ -114,3 +117,35 @@ def test_a_training_that_goes_on_is_the_same_run_of_wandb_and_its_curves_are_who
     # Counted from 0; the first one was measured before the stop.
     assert [step for step, _ in measured] == [1, 3, 5] and measured[0][1] == first.history[0]["val_loss"]
     assert run.config["windows.longest"] == 16 and run.config["data"] == Path(config.data).name
+
+
+def test_every_process_of_a_training_draws_windows_and_noise_of_its_own(config):
+    clips, _ = split(read_motions(config.data), config.validation, config.excluded)
+
+    def drawn(rank: int) -> torch.Tensor:
+        windows = MotionWindows(clips, config.windows, AVERAGE_OFFSETS, 1, seed=0)
+        windows.rank = rank
+        return next(iter(windows))[0]
+
+    assert torch.equal(drawn(0), drawn(0)) and drawn(0).shape == drawn(0).shape
+    seeds = {seed_of(seed, rank, worker) for seed in range(10) for rank in range(10) for worker in range(10)}
+    assert len(seeds) == 1000
+    assert not torch.equal(drawn(0)[..., 0].sum(), drawn(1)[..., 0].sum())
+
+
+def test_a_training_goes_on_with_another_number_of_processes(config):
+    """Two processes, then one: as the command line starts them, so that each has a script to run again."""
+    recipe = Path(config.out).with_suffix(".yaml")
+    recipe.write_text(
+        "extends: nothing\nvalidation: {walker: b}\nexcluded: {c: held out}\nnum_steps: 20\nvalidate_every: 2\n"
+        "validation_batches: 1\nwindows: {longest: 16, shortest: 8, batch_size: 4}\n"
+        "network: {width: 16, depth: 1, heads: 2}\nprecision: 32-true\n"
+    )
+    command = [sys.executable, "-m", "diffopt.cli", "train-prior", "--config", str(recipe)]
+    command += [f"data={config.data}", f"out={config.out}", "device=cpu"]
+    for steps, devices in ((2, 2), (4, 1)):
+        ran = subprocess.run([*command, f"steps={steps}", f"devices={devices}"], capture_output=True)
+        assert ran.returncode == 0, ran.stderr.decode()[-2000:]
+
+    checkpoint = torch.load(f"{config.out}/checkpoints/last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 4

@@ -18,12 +18,14 @@ from torch.utils.data import DataLoader
 
 from diffopt.body.model import load_body
 from diffopt.body.skeleton import BODY_JOINTS
+from diffopt.bounds import at_least
+from diffopt.device import accelerator_of, choose_device, generator_on
 from diffopt.mocap.reading import read_motions, split
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.features import ARTICULATION, ROOT, SLICES, root_velocity
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription
 from diffopt.tracking import Replay, Run
-from diffopt.training.windows import Batch, MotionWindows, WindowRecipe, normalisation
+from diffopt.training.windows import Batch, MotionWindows, WindowRecipe, normalisation, seed_of
 
 NORMALISATION_BATCHES = 60
 VALIDATION_SEED = 77
@@ -87,9 +89,10 @@ class PriorTraining:
     """CPU threads of torch; 0 leaves its default."""
     workers: int = 0
     """Processes that prepare windows."""
-    accelerator: str = "auto"
-    devices: int = 1
-    """With more than one: data-parallel (DDP)."""
+    device: str = "auto"
+    """`auto` (a CUDA device where there is one), `cpu` or `cuda`."""
+    devices: int = at_least(1, 1)
+    """Devices, or on the CPU processes; with more than one: data-parallel (DDP)."""
     wandb: bool = False
     seed: int = 0
     trained_on: str = ""
@@ -99,9 +102,9 @@ class PriorTraining:
 class PriorFit(pl.LightningModule):
     """Trains a `MotionPrior`; `averaged` is its exponential moving average, which is what validates and ships."""
 
-    def __init__(self, config: PriorTraining, prior: MotionPrior) -> None:
+    def __init__(self, config: PriorTraining, prior: MotionPrior, windows: MotionWindows | None = None) -> None:
         super().__init__()
-        self.config, self.prior = config, prior
+        self.config, self.prior, self.windows = config, prior, windows
         self.averaged = deepcopy(prior).requires_grad_(False)
 
     def configure_optimizers(self):
@@ -120,9 +123,14 @@ class PriorFit(pl.LightningModule):
             "lr_scheduler": {"scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, rate), "interval": "step"},
         }
 
+    def on_fit_start(self) -> None:
+        if self.windows is not None:
+            self.windows.rank = self.global_rank
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        levels = self.draw_levels(len(batch[0]), None)
-        losses = self.losses(self.prior, batch, levels, None)
+        # Of the seed, the step and the rank: noise that a resumed run draws on, and that no two ranks share.
+        generator = generator_on(self.device, seed_of(self.config.seed, self.global_step, self.global_rank))
+        losses = self.losses(self.prior, batch, self.draw_levels(len(batch[0]), generator), generator)
         self.log("train_loss", losses["loss"], prog_bar=True)
         self.log_dict({f"train/{name}": value for name, value in losses.items() if name != "loss"})
         return losses["loss"]
@@ -136,34 +144,34 @@ class PriorFit(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """The training loss on unseen subjects under noise that is the same every time, and the path it predicts."""
-        generator = torch.Generator().manual_seed(batch_idx)
+        generator = generator_on(self.device, batch_idx)
         levels = self.draw_levels(len(batch[0]), generator)
         losses = self.losses(self.averaged, batch, levels, generator)
         self.log("val_loss", losses["loss"], prog_bar=True, sync_dist=True)
         self.log_dict({f"val/{name}": value for name, value in losses.items() if name != "loss"}, sync_dist=True)
         self.log("val_path", path_error(self.averaged, batch), prog_bar=True, sync_dist=True)
 
-    def draw_levels(self, batch: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def draw_levels(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Noise levels of root and articulation: half of the time equal, else apart, some with a given articulation."""
         steps = self.config.num_steps
-        root, articulation = torch.randint(steps, (2, batch), generator=generator)
-        nearly_clean = torch.randint(max(1, steps // 10), (batch,), generator=generator)
-        how = torch.rand(batch, generator=generator)
+        root, articulation = torch.randint(steps, (2, batch), generator=generator, device=generator.device)
+        nearly_clean = torch.randint(max(1, steps // 10), (batch,), generator=generator, device=generator.device)
+        how = torch.rand(batch, generator=generator, device=generator.device)
         articulation = torch.where(how < 0.5, root, articulation)
         articulation = torch.where(how > 1 - self.config.given_share, nearly_clean, articulation)
-        return root.to(self.device), articulation.to(self.device)
+        return root, articulation
 
     def losses(
         self,
         prior: MotionPrior,
         batch: Batch,
         levels: tuple[Tensor, Tensor],
-        generator: torch.Generator | None,
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """Weighted squared errors of the predicted clean features (paper, eq. 2), by block and in all."""
         clean, seen, valid = batch
         target, given = prior.normalised(clean), prior.normalised(seen)
-        noise = torch.randn(given.shape, generator=generator).to(given)
+        noise = torch.randn(given.shape, generator=generator, device=generator.device).to(given)
         noisy = torch.cat(
             [
                 prior.schedule.add_noise(given[..., block], noise[..., block], level)
@@ -178,7 +186,7 @@ class PriorFit(pl.LightningModule):
         losses = {name: (weight * squared[..., block]).sum(dim=(0, 1)).mean() for name, block in SLICES.items()}
         error = (root_velocity(prior.physical(predicted)) - root_velocity(clean)) / VELOCITY_UNIT
         losses["root_velocity"] = (weight * error.square()).sum() / 3
-        summed = (error * valid[..., None])[..., [0, 2]].cumsum(dim=1)
+        summed = (error * valid[..., None])[..., ::2].cumsum(dim=1)
         moved = summed[:, DISPLACEMENT_FRAMES:] - summed[:, :-DISPLACEMENT_FRAMES]
         losses["displacement"] = (weight[:, DISPLACEMENT_FRAMES:] * (moved / DISPLACEMENT_FRAMES).square()).sum()
         weights = asdict(self.config.loss)
@@ -202,7 +210,7 @@ def path_error(prior: MotionPrior, batch: Batch) -> Tensor:
     top = torch.full((len(clean),), prior.schedule.num_steps - 1, device=clean.device)
     predicted = prior.denoise(given, top, torch.zeros_like(top), valid).float()
     error = (prior.root_velocity(predicted) - root_velocity(clean)) * valid[..., None] / prior.fps
-    return error[..., [0, 2]].sum(dim=1).norm(dim=-1).mean()
+    return error[..., ::2].sum(dim=1).norm(dim=-1).mean()
 
 
 def train(config: PriorTraining) -> Path:
@@ -217,7 +225,7 @@ def train(config: PriorTraining) -> Path:
     done = torch.load(unfinished, map_location="cpu", weights_only=True)["global_step"] if unfinished.is_file() else 0
     recipe = config.windows
     skeleton = load_body(config.body).skeleton(torch.zeros(10)).detach()[:BODY_JOINTS]
-    windows = MotionWindows(training, recipe, skeleton, None, config.seed + done)
+    windows = MotionWindows(training, recipe, skeleton, None, seed_of(config.seed, done))
     held_out = MotionWindows(validation, recipe, skeleton, config.validation_batches, config.seed + VALIDATION_SEED)
     size = DenoiserSize(**asdict(config.network))
     prior = MotionPrior(PriorDescription(size, config.num_steps, recipe.longest, recipe.fps, config.trained_on))
@@ -233,7 +241,7 @@ def train(config: PriorTraining) -> Path:
     # After each validation, so that what it measured is in the checkpoint's curves.
     last = ModelCheckpoint(out / "checkpoints", "last", enable_version_counter=False)
     trainer = pl.Trainer(
-        accelerator=config.accelerator,
+        accelerator=accelerator_of(choose_device(config.device)),
         devices=config.devices,
         strategy="ddp" if config.devices > 1 else "auto",
         precision=config.precision,  # pyright: ignore[reportArgumentType]
@@ -247,7 +255,7 @@ def train(config: PriorTraining) -> Path:
         log_every_n_steps=25,
         default_root_dir=out,
     )
-    fit = PriorFit(config, prior)
+    fit = PriorFit(config, prior, windows)
     trainer.fit(
         fit,
         DataLoader(windows, batch_size=None, num_workers=config.workers),

@@ -1,10 +1,10 @@
 """Endless training windows: clips drawn by kind, cut, resampled, augmented and corrupted, as motion features."""
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -20,7 +20,6 @@ SCALE_FLOOR = 0.02
 """Least standard deviation that a block is divided by, in its own unit."""
 FULL_LENGTH_SHARE = 0.7
 """Part of the batches whose windows have full length; the others are cut to a random one."""
-RANK_STRIDE = 1000
 
 Batch = Sequence[Tensor]
 """(B, S, D) features of true motions and of what an estimator makes of them, physical units, and (B, S) which exist."""
@@ -52,6 +51,11 @@ class WindowRecipe:
     noise: PoseNoise = field(default_factory=PoseNoise)
 
 
+def seed_of(*names: int) -> int:
+    """A seed that the numbers name: no sum, in which a rank's windows would be those of another step."""
+    return int(np.random.SeedSequence(names).generate_state(1, np.uint64)[0] >> 1)
+
+
 class MotionWindows(IterableDataset):
     """Batches of augmented windows; each worker and each rank draws its own.
 
@@ -77,6 +81,8 @@ class MotionWindows(IterableDataset):
                 f"None of {len(clips)} clips lasts {recipe.shortest} frames at {recipe.fps} Hz. Set a lower `shortest`."
             )
         self.recipe, self.skeleton, self.batches, self.seed = recipe, skeleton, batches, seed
+        self.rank = 0
+        """Among all processes of a training, on whatever node: each draws windows of its own."""
         weights = torch.tensor([math.sqrt(clip.seconds) for clip in self.clips])
         for kind, share in asdict(recipe.kinds).items():
             rows = torch.tensor([clip.kind == kind for clip in self.clips])
@@ -85,8 +91,7 @@ class MotionWindows(IterableDataset):
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
-        rank = int(os.environ.get("LOCAL_RANK", "0"))
-        generator = torch.Generator().manual_seed(self.seed + RANK_STRIDE * rank + (worker.id if worker else 0))
+        generator = torch.Generator().manual_seed(seed_of(self.seed, self.rank, worker.id if worker else 0))
         drawn = 0
         while self.batches is None or drawn < self.batches:
             drawn += 1
