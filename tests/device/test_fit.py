@@ -45,7 +45,7 @@ def short(names: list[str], *overrides: str):
 @pytest.mark.parametrize("names", RECIPES.values(), ids=RECIPES)
 def test_a_recipe_fits_on_the_device(names, walk, body, small_prior, tmp_path, monkeypatch):  # noqa: F811
     config = short(names)
-    count = Count()
+    count, last = Count(), Forget()
     prior = None if config.prior.path == "none" else small_prior
     with pretended_cuda():
         trainer = pl.Trainer
