@@ -28,10 +28,10 @@ from diffopt.mocap.retargeting import Windows
 from diffopt.motion.foot_contact import (
     TOES,
     StanceOptions,
+    foot_contact,
     hold_still,
     kinematic_velocity,
     lock_feet,
-    planted_foot,
     stance_toe,
 )
 from diffopt.prior import features as smpl_features
@@ -216,8 +216,8 @@ def denoising_table(prior: MotionPrior, trial: Trial) -> None:
 def sample_table(prior: MotionPrior, trial: Trial, count: int = 48) -> None:
     """Motions drawn from noise (`prior.draw`) and, above them, as the network leaves them, beside real ones.
 
-    All on one skeleton, from the joints: sliding of planted toes, jitter, mean speed of each motion and its spread, and
-    the mean distance of two poses (21 joints, seen from the root and its heading).
+    All on one skeleton, from the joints: sliding of toes in contact, jitter, mean speed of each motion and its spread,
+    and the mean distance of two poses (21 joints, seen from the root and its heading).
     """
     generator, frames = torch.Generator().manual_seed(0), FRAMES - 1
     noise = torch.randn(count, frames, smpl_features.FEATURE_SIZE, generator=generator)
@@ -233,7 +233,7 @@ def sample_table(prior: MotionPrior, trial: Trial, count: int = 48) -> None:
         joints = pose(rotations, root, AVERAGE_OFFSETS)
         posed = joints - root[:, :, None]
         step = torch.diff(joints[:, :, TOES][..., [0, 2]], dim=1).norm(dim=-1)
-        slide = 1000 * step[planted_foot(posed, FPS).support > 0.6].mean()
+        slide = 1000 * step[foot_contact(posed, FPS).support > 0.6].mean()
         jitter = torch.diff(joints, n=3, dim=1).norm(dim=-1).mean() * FPS**3 / 10
         speed = FPS * torch.diff(root[..., [0, 2]], dim=1).norm(dim=-1).mean(dim=1)
         poses = (posed @ heading_rotation(rotations[:, :, 0]))[:, ::16].flatten(0, 1).flatten(1)
@@ -284,8 +284,8 @@ def main() -> None:
         "constant speed": lambda seen: facing(seen) @ torch.tensor([0.0, 0.0, 1.2]),
         "stance toe": lambda seen: stance_toe(relative(seen), FPS),
         "stance toe + lock": locked(lambda seen: stance_toe(relative(seen), FPS)),
-        "planted foot": lambda seen: planted_foot(relative(seen), FPS).velocity,
-        "planted foot + lock + still": lambda seen: kinematic_velocity(relative(seen), FPS, STANCE),
+        "foot in contact": lambda seen: foot_contact(relative(seen), FPS).velocity,
+        "foot in contact + lock + still": lambda seen: kinematic_velocity(relative(seen), FPS, STANCE),
         "regression + lock": locked(regression),
     }
     if options.network_steps:

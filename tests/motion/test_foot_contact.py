@@ -6,10 +6,10 @@ import torch
 from diffopt.motion.foot_contact import (
     TOES,
     StanceOptions,
+    foot_contact,
     hold_still,
     kinematic_velocity,
     lock_feet,
-    planted_foot,
     stance_toe,
 )
 
@@ -31,61 +31,61 @@ def walking_toes(speed: float, seconds: float = 4.0, step_seconds: float = 0.5) 
     return relative
 
 
-# A slow swing looks more like a planted foot than a fast one, so a slow walk comes out a little slower.
+# A slow swing looks more like a foot in contact than a fast one, so a slow walk comes out a little slower.
 @pytest.mark.parametrize(("speed", "relative"), [(0.5, 0.06), (1.4, 0.02), (-1.0, 0.02)])
-def test_planted_foot_finds_the_speed_of_a_walk(speed, relative):
-    planted = planted_foot(walking_toes(speed), FPS)
+def test_foot_contact_finds_the_speed_of_a_walk(speed, relative):
+    contact = foot_contact(walking_toes(speed), FPS)
 
-    assert planted.velocity[:, 2].mean().item() == pytest.approx(speed, rel=relative)
-    assert planted.velocity[:, 0].abs().max() < 1e-6
+    assert contact.velocity[:, 2].mean().item() == pytest.approx(speed, rel=relative)
+    assert contact.velocity[:, 0].abs().max() < 1e-6
 
 
 def test_support_goes_from_foot_to_foot():
-    support = planted_foot(walking_toes(1.2), FPS).support
+    support = foot_contact(walking_toes(1.2), FPS).support
 
     # The left toe stands in the middle of the first step, the right one in that of the second.
     assert support[5, 0] > 0.9 > 0.2 > support[5, 1]
     assert support[15, 1] > 0.9 > 0.2 > support[15, 0]
 
 
-def test_planted_foot_outlives_a_toe_that_is_lowest_for_the_wrong_reason():
+def test_foot_contact_outlives_a_toe_that_is_lowest_for_the_wrong_reason():
     relative = walking_toes(1.2)
     swinging = relative.clone()
     # For three frames an error of the pose puts the swinging foot below the standing one.
     swinging[34:37, TOES[0], 1] -= 0.1
 
     wrong = (stance_toe(swinging, FPS)[:, 2] - 1.2).abs().mean()
-    assert (planted_foot(swinging, FPS).velocity[:, 2] - 1.2).abs().mean() < 0.6 * wrong
+    assert (foot_contact(swinging, FPS).velocity[:, 2] - 1.2).abs().mean() < 0.6 * wrong
 
 
-def test_planted_foot_does_not_see_frames_that_do_not_exist():
+def test_foot_contact_does_not_see_frames_that_do_not_exist():
     relative = walking_toes(1.2)
     valid = torch.ones(len(relative), dtype=torch.bool)
     valid[50:] = False
     padded = relative.clone()
     padded[50:] = 7.0
 
-    alone = planted_foot(relative[:50], FPS)
-    masked = planted_foot(padded, FPS, valid)
+    alone = foot_contact(relative[:50], FPS)
+    masked = foot_contact(padded, FPS, valid)
 
     torch.testing.assert_close(masked.velocity[:49], alone.velocity)
 
 
-def test_planted_foot_turns_with_the_person():
+def test_foot_contact_turns_with_the_person():
     relative = walking_toes(1.2)
     turn = torch.tensor([[0.6, 0.0, 0.8], [0.0, 1.0, 0.0], [-0.8, 0.0, 0.6]], dtype=torch.float64)
 
-    turned = planted_foot(relative @ turn.T, FPS).velocity
+    turned = foot_contact(relative @ turn.T, FPS).velocity
 
-    torch.testing.assert_close(turned, planted_foot(relative, FPS).velocity @ turn.T)
+    torch.testing.assert_close(turned, foot_contact(relative, FPS).velocity @ turn.T)
 
 
-def test_planted_foot_has_the_gradient_of_its_values():
+def test_foot_contact_has_the_gradient_of_its_values():
     relative = walking_toes(1.0, seconds=0.6)
     toes = (relative[:, TOES] + 0.01 * torch.randn(13, 2, 3, dtype=torch.float64)).requires_grad_()
 
     def velocity(toes):
-        return planted_foot(torch.cat((torch.zeros(13, 10, 3), toes, torch.zeros(13, 10, 3)), dim=1), FPS).velocity
+        return foot_contact(torch.cat((torch.zeros(13, 10, 3), toes, torch.zeros(13, 10, 3)), dim=1), FPS).velocity
 
     assert torch.autograd.gradcheck(velocity, toes, atol=1e-4)
 

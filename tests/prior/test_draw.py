@@ -86,12 +86,12 @@ def test_what_is_too_fast_for_motion_is_settled(prior):
 
 
 def test_feet_of_drawn_poses_stand():
-    """Whatever velocity the features gave the planted foot: that of the poses counts."""
+    """Whatever velocity the features gave the foot in contact: that of the poses counts."""
     rotations, root, _ = random_motion(31, dtype=torch.float32)
     root = torch.zeros_like(root) + root[0]
     features = features_from_motion(rotations, pose(rotations, root, AVERAGE_OFFSETS), 20.0)[None]
     features[..., SLICES["velocity_residual"]] = 0
-    features[..., SLICES["planted_velocity"]] += 1.0
+    features[..., SLICES["contact_velocity"]] += 1.0
     drawn = motion_from_features(features, 20.0)
 
     steps = [

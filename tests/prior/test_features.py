@@ -72,7 +72,7 @@ def test_features_are_what_their_names_say():
     torch.testing.assert_close(block["positions"].view(21, 3)[19], in_heading(wrist))
     torch.testing.assert_close(block["velocities"].view(21, 3)[19], in_heading((wrist_next - wrist) * FPS))
     torch.testing.assert_close(
-        block["velocity_residual"] + block["planted_velocity"], in_heading((root[frame + 1] - root[frame]) * FPS)
+        block["velocity_residual"] + block["contact_velocity"], in_heading((root[frame + 1] - root[frame]) * FPS)
     )
     elbow = roma.special_gramschmidt(block["rotations"].view(21, 3, 2)[17])
     torch.testing.assert_close(elbow, rotations[frame, 18])

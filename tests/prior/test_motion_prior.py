@@ -101,12 +101,12 @@ def test_what_is_no_prior_is_refused(prior, tmp_path):
 def test_the_network_may_hasten_the_legs_but_not_hold_them_back(prior, monkeypatch):
     rotations, _, joints = random_motion(60, dtype=torch.float32)
     seen = prior.features(rotations, joints)
-    planted, residual = (smpl_features.SLICES[name] for name in ("planted_velocity", "velocity_residual"))
+    contact, residual = (smpl_features.SLICES[name] for name in ("contact_velocity", "velocity_residual"))
 
     def length(factor: float) -> float:
-        """Of the path over the floor, when the network takes the planted foot's velocity for so many times as much."""
+        """Of the path over the floor, when the network takes the foot contact's velocity for so many times as much."""
         physical = prior.physical(seen.clone())
-        physical[..., planted] *= factor
+        physical[..., contact] *= factor
         physical[..., residual] = 0
         monkeypatch.setattr(prior, "denoise", lambda *_: prior.normalised(physical)[None])
         path = prior.path_from_articulation(rotations[None], joints[None], *BELIEF)[0, :, [0, 2]]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from diffopt.errors import DiffoptError
-from diffopt.show.curves import planted, write_curves
+from diffopt.show.curves import in_contact, write_curves
 from diffopt.show.keypoints import bones, draw_keypoints
 from diffopt.show.overlay import draw_panes, write_film
 from diffopt.show.palette import LEFT, rgb_bytes
@@ -128,9 +128,9 @@ def test_a_lost_camera_does_not_stop_the_pictures(tmp_path, body, walk):
     assert len(list(draw_panes(scene, None))) == 9
 
 
-def test_planted_is_slow_and_low():
+def test_contact_is_slow_and_low():
     height, speed = np.array([0.02, 0.02, 0.2, 0.03]), np.array([0.0, 1.0, 0.0, 0.1])
-    np.testing.assert_array_equal(planted(height, speed), [True, False, False, True])
+    np.testing.assert_array_equal(in_contact(height, speed), [True, False, False, True])
 
 
 def test_every_keypoint_set_has_bones_and_unseen_points_are_not_drawn():

@@ -54,7 +54,7 @@ def test_normalised_windows_have_unit_size_per_block(clips):
 
     frames = torch.cat([clean[valid] for clean, _, valid in batches])
     normalised = (frames - mean) / scale
-    for name in ("rotations", "velocities", "planted_velocity"):
+    for name in ("rotations", "velocities", "contact_velocity"):
         assert normalised[:, smpl_features.SLICES[name]].square().mean().item() == pytest.approx(1.0, rel=1e-3)
         assert len(scale[smpl_features.SLICES[name]].unique()) == 1
 

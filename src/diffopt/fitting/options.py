@@ -37,11 +37,11 @@ class LossScales:
     """What the losses beyond the paper take for much: a residual of its scale counts about 1, or half a ceiling."""
 
     sliding_height_m: float = positive(0.05)
-    """`foot_sliding`: a point of a sole this high over the floor is half as likely to be planted, metres. Judgement:
+    """`foot_sliding`: a point of a sole this high over the floor is half as likely to be in contact, metres. Judgement:
     twice the height at which toes swing past the ground (1 to 2 cm, Winter 1992), for what bodies are misjudged."""
     sliding_m_s: float = positive(0.5)
-    """`foot_sliding`: a planted foot this fast costs half the ceiling, metres per second. Judgement, between standing
-    and swinging: swinging feet reach three times the walking speed, 3 m/s and more."""
+    """`foot_sliding`: a foot in contact this fast costs half the ceiling, metres per second. Judgement, between
+    standing and swinging: swinging feet reach three times the walking speed, 3 m/s and more."""
     floor_height_m: float = positive(0.05)
     """`floor`: a still foot this far off the floor costs half the ceiling, metres; depth counts linearly beyond it.
     Judgement, as `sliding_height_m`."""
@@ -79,7 +79,7 @@ class LossWeights:
     reprojection: float = at_least(0, 0.0)
     """Projected joints against detected keypoints, L_2D (eq. 8)."""
     foot_sliding: float = at_least(0, 0.0)
-    """Planted feet stand still."""
+    """Feet in contact stand still."""
     floor: float = at_least(0, 0.0)
     """Standing feet touch the floor, none sinks into it."""
     acceleration: float = at_least(0, 0.0)

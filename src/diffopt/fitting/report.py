@@ -40,7 +40,7 @@ def to_result(
         config_yaml: the whole configuration.
         run: versions, seed, seconds by part.
         metrics: against the truth, if known.
-        options: what is called doubtful and planted.
+        options: what is called doubtful and in contact.
     """
     motion, cameras = fitted.motion, fitted.cameras
     body_pose, global_orient, transl = motion.axis_angle()

@@ -1,6 +1,6 @@
 """The root's velocity that the motion prior expects of an articulation: what the legs say about the path.
 
-A planted foot alone misses flight: a runner is in the air for a third of each stride, and feet in the air seem to
+A foot in contact alone misses flight: a runner is in the air for a third of each stride, and feet in the air seem to
 stand. The prior has seen people run.
 """
 

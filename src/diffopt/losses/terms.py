@@ -1,4 +1,4 @@
-"""What the default recipe adds to the losses of the paper: planted feet, and corrections that stay small and smooth."""
+"""What the default recipe adds to the paper's losses: feet in contact, and corrections that stay small and smooth."""
 
 import torch
 from jaxtyping import Float
@@ -15,23 +15,23 @@ def foot_sliding_loss(
 ) -> Float[Tensor, ""]:
     """Feet that are down and nearly still should be quite still.
 
-    A foot's trust in being planted falls with its height over the floor; Geman-McClure on its speed leaves a swinging
-    foot that passes low alone.
+    A foot's trust in being in contact falls with its height over the floor; Geman-McClure on its speed leaves a
+    swinging foot that passes low alone.
 
     Args:
         feet: points on the soles in the world, y up, floor y = 0, metres.
         fps: frames per second.
         height_m: a point this far above the floor counts half.
-        speed_m_s: a planted point as fast as this costs half the ceiling, metres per second.
+        speed_m_s: a point in contact as fast as this costs half the ceiling, metres per second.
 
     Returns:
         Mean over frames and points, in [0, 1).
     """
     velocity = (feet[1:] - feet[:-1]) * fps
     height = 0.5 * (feet[1:, :, 1] + feet[:-1, :, 1]).detach().clamp_min(0.0)
-    planted = 1.0 / (1.0 + (height / height_m) ** 2)
+    contact = 1.0 / (1.0 + (height / height_m) ** 2)
     squared = velocity.square().sum(dim=-1) / speed_m_s**2
-    return (planted * squared / (squared + 1.0)).mean()
+    return (contact * squared / (squared + 1.0)).mean()
 
 
 def floor_loss(feet: Float[Tensor, "T F 3"], fps: float, height_m: float, speed_m_s: float) -> Float[Tensor, ""]:
@@ -89,7 +89,7 @@ def correction_roughness_loss(
     translation_scale_m_s2: float,
     ratio_scale: float,
 ) -> Float[Tensor, ""]:
-    """How fast the corrections' speed changes: drift is slow, so a correction that trembles explains noise.
+    """How fast the corrections' speed changes: drift is slow, so a correction with jitter explains noise.
 
     Args:
         correction: b_R, s_t, b_t, s_f.

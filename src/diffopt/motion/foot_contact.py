@@ -1,4 +1,4 @@
-"""What the legs say about the path: the velocity of the root that keeps the planted foot where it is.
+"""What the legs say about the path: the velocity of the root that keeps the foot in contact where it is.
 
 All of it depends on the articulation alone (joints relative to the root, axes of the world), never on the root's path,
 and is smooth, so that gradients pass. World: y up, metres, metres per second.
@@ -16,7 +16,7 @@ from diffopt.bounds import at_least, positive
 from diffopt.device import rows
 
 TOES = [JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]
-# `planted_foot` is part of the features that a motion prior is trained on: another number here asks for another prior,
+# `foot_contact` is part of the features that a motion prior is trained on: another number here asks for another prior,
 # so these are no settings. Found by search on noisy captured motion, people whom the shipped prior was not trained on
 # among it, for the error of the velocity and the bias of the mean speed: a blunt first choice mixes in the swinging
 # foot, which passes the standing one at its own height, and loses a fifth of the speed.
@@ -25,7 +25,7 @@ LOWER_M = 0.01
 HEIGHT_M = 0.02
 """Later: a toe this much higher than the lower one counts a factor e less, metres."""
 AGREEMENT_M_S = 0.5
-"""Standard deviation by which the velocities that a planted toe implies leave the smoothed one, metres per second."""
+"""Standard deviation of the velocities that a toe in contact implies about the smoothed one, metres per second."""
 COARSE_SECONDS = 0.1
 """Width of the Gaussian that a toe must agree with."""
 FINE_SECONDS = 0.035
@@ -57,17 +57,17 @@ class StanceOptions:
     """Width of the Gaussian that averages, seconds: half a stride, over which swaying cancels."""
 
 
-class Planted(NamedTuple):
-    """Per step: the root's velocity that the planted foot implies, and how far each toe is planted."""
+class FootContact(NamedTuple):
+    """Per step: the root's velocity that the foot in contact implies, and how far each toe is in contact."""
 
     velocity: Float[Tensor, "*B S 3"]
     support: Float[Tensor, "*B S 2"]
 
 
-def planted_foot(
+def foot_contact(
     relative: Float[Tensor, "*B T 22 3"], fps: float, valid: Bool[Tensor, "*B T"] | None = None
-) -> Planted:
-    """The root's velocity under the assumption that the planted toe does not move.
+) -> FootContact:
+    """The root's velocity under the assumption that the toe in contact does not move.
 
     The lower toe is a first guess. It errs for single frames whenever the feet pass each other or both are in the air.
     So the guess is smoothed, and each toe is weighed anew by its height and by how well the velocity it implies agrees
@@ -98,7 +98,7 @@ def planted_foot(
         total = weight.sum(dim=-1)
         velocity = (weight[..., None] * implied).sum(dim=-2) / total.clamp(min=FLOOR_WEIGHT)[..., None]
         velocity = weighted_mean(velocity, total, FINE_SECONDS * fps)
-    return Planted(velocity, support)
+    return FootContact(velocity, support)
 
 
 def stance_toe(relative: Float[Tensor, "*B T 22 3"], fps: float) -> Float[Tensor, "*B S 3"]:
@@ -163,14 +163,14 @@ def hold_still(velocity: Float[Tensor, "*B S 3"], fps: float, stance: StanceOpti
 def kinematic_velocity(
     relative: Float[Tensor, "*B T 22 3"], fps: float, stance: StanceOptions
 ) -> Float[Tensor, "*B S 3"]:
-    """The root's velocity from the legs alone, m/s: planted foot, foot lock, stillness. Enough for an initial path.
+    """The root's velocity from the legs alone, m/s: foot in contact, foot lock, stillness. Enough for an initial path.
 
     Args:
         relative: joints relative to the root, in the axes of the world, metres.
         fps: frames per second.
         stance: which feet stand.
     """
-    return hold_still(lock_feet(planted_foot(relative, fps).velocity, relative, fps, stance), fps, stance)
+    return hold_still(lock_feet(foot_contact(relative, fps).velocity, relative, fps, stance), fps, stance)
 
 
 def weighted_mean(

@@ -11,7 +11,7 @@ from torch import Tensor
 from diffopt.body.skeleton import BODY_JOINTS, JOINT_INDEX, PARENTS
 from diffopt.geometry.alignment import heading_rotation, nearest_rotation
 from diffopt.mocap.clip import pose
-from diffopt.motion.foot_contact import StanceOptions, lock_feet, planted_foot
+from diffopt.motion.foot_contact import StanceOptions, foot_contact, lock_feet
 from diffopt.prior.features import (
     SLICES,
     TOE_HEIGHT,
@@ -27,7 +27,7 @@ from diffopt.prior.motion_prior import MotionPrior
 from diffopt.prior.sampling import sample_ddim
 
 SMOOTHING_LEVEL = 0.2
-"""Share of the schedule: drawn motions then tremble twice as much as captured ones, instead of five times."""
+"""Share of the schedule: drawn motions then have twice the jitter of captured ones, instead of five times."""
 TWIST_TRUST = 1e-7
 """Weight of the parent's twist against the directions of bones: it decides only what they leave open."""
 _LEG = [JOINT_INDEX["left_knee"], JOINT_INDEX["left_ankle"]]
@@ -98,8 +98,9 @@ def on_path_of_feet(
 ) -> DrawnMotions:
     """The same poses on the path on which their feet stand.
 
-    Features say how fast the planted foot goes and say how the body is posed, and drawn ones contradict themselves: of
-    the path only the residual over the planted foot and the clearance are kept, the foot itself is that of the poses.
+    Features say how fast the foot in contact goes and say how the body is posed, and drawn ones contradict themselves:
+    of the path only the residual over the foot in contact and the clearance are kept, the foot itself is that of the
+    poses.
 
     Args:
         motion: drawn motions.
@@ -110,7 +111,7 @@ def on_path_of_feet(
     relative = pose(motion.rotations, torch.zeros_like(motion.root), offsets)
     facing = heading_rotation(motion.rotations[:, :-1, 0])
     residual = (facing @ features[:, :-1, SLICES["velocity_residual"], None]).squeeze(-1)
-    velocity = lock_feet(planted_foot(relative, fps).velocity + residual, relative, fps, StanceOptions())
+    velocity = lock_feet(foot_contact(relative, fps).velocity + residual, relative, fps, StanceOptions())
     path = torch.cat((motion.root[:, :1], motion.root[:, :1] + (velocity / fps).cumsum(dim=1)), dim=1)
     height = features[..., SLICES["clearance"]].squeeze(-1) - lowest(relative[..., 1]) + TOE_HEIGHT
     return DrawnMotions(motion.rotations, torch.stack((path[..., 0], height, path[..., 2]), dim=-1))

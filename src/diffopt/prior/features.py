@@ -1,7 +1,7 @@
 """SMPL-native motion features: a root block (how the body travels) and an articulation block (how it is posed).
 
 The articulation block knows nothing of the root's path. The path enters as what is left of the root's velocity once the
-planted foot has said its part (see `kinematics`): a network then never has to guess how fast a person is, which it
+foot in contact has said its part (see `kinematics`): a network then never has to guess how fast a person is, which it
 cannot do for people it has not seen. Features do not change when the motion is turned about the vertical axis or moved
 on the floor, and are differentiable everywhere but at a pelvis upside down, where no heading exists.
 
@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from diffopt.geometry.alignment import heading_rotation
-from diffopt.motion.foot_contact import planted_foot
+from diffopt.motion.foot_contact import foot_contact
 
 _BLOCKS = (
     ("velocity_residual", 3),
@@ -27,7 +27,7 @@ _BLOCKS = (
     ("rotations", 126),
     ("positions", 63),
     ("velocities", 63),
-    ("planted_velocity", 3),
+    ("contact_velocity", 3),
     ("support", 2),
 )
 _STARTS = [0, *itertools.accumulate(size for _, size in _BLOCKS)]
@@ -36,11 +36,12 @@ SLICES: dict[str, slice] = {
 }
 """Where each quantity stands in a feature vector.
 
-`velocity_residual`: root velocity less `planted_velocity`, m/s. `clearance`: height of the lowest joint over a standing
+`velocity_residual`: root velocity less `contact_velocity`, m/s. `clearance`: height of the lowest joint over a standing
 toe, m. `yaw_rate`: rad/s. `tilt`: root rotation without its heading. `rotations`: the 21 body joints'. Both as 6D, the
 first two columns row by row, as roma flattens them. `positions`, `velocities`: the 21 body joints' relative to the
-root, m and m/s. `planted_velocity`: the root velocity that keeps the planted toe in place, m/s. `support`: how far the
-left and right toe are planted, 0 to 1. All vectors in the heading frame of frame t: y up, z where the pelvis faces.
+root, m and m/s. `contact_velocity`: the root velocity that keeps the toe in contact in place, m/s. `support`: how far
+the left and right toe is in contact, 0 to 1. All vectors in the heading frame of frame t: y up, z where the pelvis
+faces.
 """
 FEATURE_SIZE = _STARTS[-1]
 ROOT = slice(0, SLICES["clearance"].stop)
@@ -81,25 +82,25 @@ def features_from_motion(
     turn = now.mT @ after
     yaw_rate = fps * torch.atan2(turn[..., 0, 2], turn[..., 0, 0])
     tilt = now.mT @ rotations[..., :-1, 0, :, :]
-    planted = planted_foot(relative, fps, valid)
+    contact = foot_contact(relative, fps, valid)
     velocity = fps * torch.diff(root, dim=-2)
     blocks = {
-        "velocity_residual": to_heading((velocity - planted.velocity)[..., None, :]).squeeze(-2),
+        "velocity_residual": to_heading((velocity - contact.velocity)[..., None, :]).squeeze(-2),
         "clearance": (root[..., :-1, 1] + lowest(relative[..., :-1, :, 1]) - TOE_HEIGHT)[..., None],
         "yaw_rate": yaw_rate[..., None],
         "tilt": _six_numbers(tilt[..., None, :, :]),
         "rotations": _six_numbers(rotations[..., :-1, 1:, :, :]),
         "positions": _listed(to_heading(relative[..., :-1, 1:, :])),
         "velocities": _listed(to_heading(fps * torch.diff(relative[..., 1:, :], dim=-3))),
-        "planted_velocity": to_heading(planted.velocity[..., None, :]).squeeze(-2),
-        "support": planted.support,
+        "contact_velocity": to_heading(contact.velocity[..., None, :]).squeeze(-2),
+        "support": contact.support,
     }
     return torch.cat([blocks[name] for name in SLICES], dim=-1)
 
 
 def root_velocity(features: Float[Tensor, "*B S D"]) -> Float[Tensor, "*B S 3"]:
-    """The root's velocity in the heading frame of each frame, m/s: what the planted foot implies plus the residual."""
-    return features[..., SLICES["planted_velocity"]] + features[..., SLICES["velocity_residual"]]
+    """The root's velocity in the heading frame, m/s: what the foot in contact implies plus the residual."""
+    return features[..., SLICES["contact_velocity"]] + features[..., SLICES["velocity_residual"]]
 
 
 def root_height(features: Float[Tensor, "*B S D"]) -> Float[Tensor, "*B S"]:

@@ -101,7 +101,7 @@ class MotionPrior(GuidingPrior):
         return self.denoiser(features, root_level, articulation_level, valid)
 
     def root_velocity(self, features: Float[Tensor, "*B S D"]) -> Float[Tensor, "*B S 3"]:
-        """Root velocity in the heading frame of each frame, m/s: what the planted foot implies plus the residual."""
+        """Root velocity in the heading frame of each frame, m/s: what the foot in contact implies plus the residual."""
         return smpl_features.root_velocity(self.physical(features))
 
     def path_from_articulation(
@@ -118,7 +118,7 @@ class MotionPrior(GuidingPrior):
         One step: the root block is unknown altogether (the noisiest level, mean noise), the articulation is given. Both
         the network and the legs err towards slow: the network where it has not seen the like of a movement, the legs
         where their poses are estimated. So the network's velocity is taken, except where over a while it takes the
-        planted foot for clearly slower than the given legs have it: there they decide alone.
+        foot in contact for clearly slower than the given legs have it: there they decide alone.
 
         Args:
             rotations: local rotations, index 0 the root's in the world, at `fps`.
@@ -142,8 +142,8 @@ class MotionPrior(GuidingPrior):
         def to_world(vectors: Float[Tensor, "B S 3"]) -> Float[Tensor, "B S 3"]:
             return (facing @ vectors[..., None]).squeeze(-1)
 
-        planted, physical = smpl_features.SLICES["planted_velocity"], self.physical(clean)
-        of_legs, of_network = (to_world(each[..., planted]) for each in (self.physical(features), physical))
+        contact, physical = smpl_features.SLICES["contact_velocity"], self.physical(clean)
+        of_legs, of_network = (to_world(each[..., contact]) for each in (self.physical(features), physical))
         residual = to_world(physical[..., smpl_features.SLICES["velocity_residual"]])
         belief = _unless_slower(of_network + residual, of_legs + residual, doubt_m_s, doubt_s * self.fps)
         locked = lock_feet(of_legs, joints - joints[..., :1, :], self.fps, stance)

@@ -18,9 +18,9 @@ from diffopt.show.scene import Scene
 _SIDES = {"left": LEFT, "right": RIGHT}
 _TERM_LINES = ("-", "--", ":")
 """Past the last colour, the colours come again with another line."""
-_PLANTED_M_S = 0.25
+_CONTACT_M_S = 0.25
 """A foot slower than this..."""
-_PLANTED_M = 0.06
+_CONTACT_M = 0.06
 """...and no higher than this over its lowest height stands."""
 _DPI = 130
 
@@ -65,9 +65,9 @@ def write_curves(path: Path, scene: Scene) -> Path:
     return path
 
 
-def planted(height_m: Float[ndarray, "T"], speed_m_s: Float[ndarray, "T"]) -> Bool[ndarray, "T"]:
+def in_contact(height_m: Float[ndarray, "T"], speed_m_s: Float[ndarray, "T"]) -> Bool[ndarray, "T"]:
     """When a foot stands: slow and low."""
-    return (speed_m_s < _PLANTED_M_S) & (height_m < np.nanmin(height_m) + _PLANTED_M)
+    return (speed_m_s < _CONTACT_M_S) & (height_m < np.nanmin(height_m) + _CONTACT_M)
 
 
 def _reprojection(axes: Axes, scene: Scene, found: Mapping[str, Any]) -> str:
@@ -90,22 +90,22 @@ def _foot_height(axes: Axes, scene: Scene, found: Mapping[str, Any]) -> str:
             offset = heights[side] - scene.result.joints[:, joint, 1]
             axes.plot(scene.seconds, 100 * (scene.truth.joints[:, joint, 1] + offset), "--", color=color, lw=1)
         if side in speeds:
-            standing = planted(heights[side], _per_frame(scene, speeds[side]))
+            standing = in_contact(heights[side], _per_frame(scene, speeds[side]))
             level = 100 * lowest - 2.5 - 2.2 * row
             axes.plot(scene.seconds, np.where(standing, level, np.nan), color=color, lw=5, solid_capstyle="butt")
     axes.axhline(0, color=FAINT, lw=1, zorder=0)
     axes.set(ylabel="cm", xlabel="s", xlim=_span(scene))
     _legend_above(axes)
-    return "bars: foot planted" + (", dashed: truth" if scene.truth is not None else "")
+    return "bars: foot contact" + (", dashed: truth" if scene.truth is not None else "")
 
 
 def _foot_speed(axes: Axes, scene: Scene, found: Mapping[str, Any]) -> str:
     for side, color in _SIDES.items():
         axes.plot(scene.seconds, _per_frame(scene, found["foot_speed_m_s"][side]), color=color, lw=1.6, label=side)
-    axes.axhline(_PLANTED_M_S, color=TRUTH, lw=1, ls=":")
+    axes.axhline(_CONTACT_M_S, color=TRUTH, lw=1, ls=":")
     axes.set(ylabel="m/s", xlabel="s", ylim=(0, None), xlim=_span(scene))
     _legend_above(axes)
-    return f"dotted: planted below {_PLANTED_M_S:g} m/s"
+    return f"dotted: contact below {_CONTACT_M_S:g} m/s"
 
 
 def _pose_correction(axes: Axes, scene: Scene, found: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Augmentation of motion windows: other bodies, sides, speeds, floors. Planted feet stay planted.
+"""Augmentation of motion windows: other bodies, sides, speeds, floors. Feet in contact stay so.
 
 Everything works on a batch of windows at once. `corruption` has the changes that do not leave a motion true.
 """

@@ -36,7 +36,7 @@ DISPLACEMENT_FRAMES = 12
 
 
 @dataclass
-class LossWeights:
+class FeatureWeights:
     """Weights of the mean squared errors of normalised features, per block, and of the errors of the path."""
 
     velocity_residual: float = 0.5
@@ -46,7 +46,7 @@ class LossWeights:
     rotations: float = 1.0
     positions: float = 1.0
     velocities: float = 1.0
-    planted_velocity: float = 0.5
+    contact_velocity: float = 0.5
     support: float = 0.2
     root_velocity: float = 0.5
     displacement: float = 1.0
@@ -70,7 +70,7 @@ class PriorTraining:
     num_steps: int = 1000
     """Noise levels of the cosine schedule."""
     network: DenoiserSize = field(default_factory=DenoiserSize)
-    loss: LossWeights = field(default_factory=LossWeights)
+    loss: FeatureWeights = field(default_factory=FeatureWeights)
     given_share: float = 0.25
     """Part of the windows whose articulation is nearly clean (a tenth of the levels at most) while the root is not."""
     steps: int = 3600

@@ -118,7 +118,7 @@ def test_named_blocks_cover_every_feature_once(oracle):
     assert (features[:, BLOCKS["joint_rotations_6d"]].reshape(-1, 3).norm(dim=-1) - 1).abs().max() < 1e-5
 
 
-def test_contacts_name_the_planted_feet(oracle):
+def test_contacts_name_the_feet_in_contact(oracle):
     joints = oracle["joints"][:1].repeat(3, 1, 1)
     joints[1:, [8, 11], 2] += 0.06  # right ankle and foot, by more than sqrt(0.002) m
 

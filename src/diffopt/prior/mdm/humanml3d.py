@@ -37,7 +37,7 @@ per frame, 0 or 1. The rotation velocity is half an angle because the original k
 
 CONTACT_JOINTS: tuple[str, ...] = ("left_ankle", "left_foot", "right_ankle", "right_foot")
 CONTACT_STEP2_M2 = 0.002
-"""A foot that moves less than the root of this in one frame counts as planted, m^2."""
+"""A foot that moves less than the root of this in one frame counts as in contact, m^2."""
 HEADING_SIGMA_FRAMES = 20
 HEADING_RADIUS_FRAMES = 80
 
