@@ -44,7 +44,11 @@ PLAN = {
         "true_scale": {"composition": "true_scale"},
         "gaussian": {"composition": "gaussian"},
         "one_euro": {"composition": "one_euro"},
-        "full": {"overrides": [f"fit.stages.{s}.steps=2" for s in ("mimic", "pose", "warmup", "guidance", "finetune")]},
+        "full": {
+            "overrides": [
+                f"fit.stages.{s}.steps=2" for s in ("initial_warmup", "pose", "warmup", "guidance", "finetune")
+            ]
+        },
     },
 }
 

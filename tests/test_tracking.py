@@ -171,7 +171,7 @@ def test_a_fit_that_goes_on_is_the_same_run_and_its_curves_are_whole(error, fold
     run, whole = OfflineRun(resumed), OfflineRun(folder)
     assert run.run.run_id == cut.run.run_id
     assert run.steps == whole.steps
-    for name in ("finetune/total", "truth/g_mpjpe_mm", "mimic/total"):
+    for name in ("finetune/total", "truth/g_mpjpe_mm", "initial_warmup/total"):
         values = [[row.get(name) for row in one.history] for one in (run, whole)]
         assert values[0] == values[1] and any(values[0])
     assert curves(resumed) == curves(folder) and curves(folder)[-1][0] == LAST

@@ -9,7 +9,7 @@ from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription
 from diffopt.simulation.synthetic import simulate_observation, synthetic_walk
 
-STEPS = {"mimic": 2, "pose": 2, "warmup": 3, "guidance": 5, "finetune": 3}
+STEPS = {"initial_warmup": 2, "pose": 2, "warmup": 3, "guidance": 5, "finetune": 3}
 
 
 @pytest.fixture(scope="session")

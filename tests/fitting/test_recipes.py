@@ -25,7 +25,7 @@ TABLE_1 = {
 }
 """The paper's Table 1: by stage and turn, who moves under which losses; eqs. 4, 6, 7 and 11 are their plain sums."""
 ABLATIONS = sorted(path.stem for path in (shipped("default").parent / "ablations").glob("*.yaml"))
-LEARN = ("mimic", "pose", "warmup")
+LEARN = ("initial_warmup", "pose", "warmup")
 """Stages in which the field learns the initial motion."""
 
 

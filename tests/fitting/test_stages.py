@@ -19,9 +19,9 @@ def test_locate_counts_through_the_stages():
 
 def test_a_longer_clip_gets_more_steps_and_an_empty_stage_is_left_out(short_recipe):
     short_recipe.fit.stages["guidance"].steps = 0
-    assert stage_lengths(short_recipe.fit, 60) == {"mimic": 2, "pose": 2, "warmup": 3, "finetune": 3}
+    assert stage_lengths(short_recipe.fit, 60) == {"initial_warmup": 2, "pose": 2, "warmup": 3, "finetune": 3}
     twice = stage_lengths(short_recipe.fit, 2 * short_recipe.fit.frames_per_step)
-    assert twice == {"mimic": 4, "pose": 4, "warmup": 6, "finetune": 6}
+    assert twice == {"initial_warmup": 4, "pose": 4, "warmup": 6, "finetune": 6}
 
 
 class Watch(pl.Callback):
@@ -59,7 +59,7 @@ def test_each_stage_moves_its_own_and_guidance_takes_turns(
     watch = fit_with(Watch(), walk, body, small_prior, short_recipe, tmp_path, monkeypatch)
     field, camera = frozenset({"field"}), frozenset({"correction"})
     assert watch.moved == [
-        *[("mimic", field)] * 2,
+        *[("initial_warmup", field)] * 2,
         *[("pose", field)] * 2,
         *[("warmup", field)] * 3,
         *[("guidance", field), ("guidance", camera)] * 2,
@@ -88,8 +88,8 @@ def test_the_path_is_solved_anew_from_the_mended_bodies_once(
             starts.append((fit.stage, fit.start.transl.clone()))
 
     fit_with(Record(), walk, body, small_prior, short_recipe, tmp_path, monkeypatch)
-    before = [start for stage, start in starts if stage in ("mimic", "pose")]
-    after = [start for stage, start in starts if stage not in ("mimic", "pose")]
+    before = [start for stage, start in starts if stage in ("initial_warmup", "pose")]
+    after = [start for stage, start in starts if stage not in ("initial_warmup", "pose")]
     assert all(torch.equal(start, before[0]) for start in before)
     assert all(torch.equal(start, after[0]) for start in after)
     assert not torch.equal(before[0], after[0])
