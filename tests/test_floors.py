@@ -97,6 +97,12 @@ def test_the_house_stands():
     assert violations(sources) == []
 
 
+def test_every_room_is_described():
+    page = (SOURCE.parents[1] / "docs" / "architecture.md").read_text("utf-8")
+
+    assert [room for room in FLOORS if room != "__init__" and f"`{room}`" not in page] == []
+
+
 @pytest.mark.parametrize(
     ("sources", "message"),
     [
