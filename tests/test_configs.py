@@ -126,13 +126,31 @@ def test_evaluation_yaml_names_and_explains_every_field():
     # The second table leaves out what the first one shows.
     assert {field for field in missing if not field.startswith("tables.body_and_camera.")} == set()
     fields = [line for line in text.partition("rows:")[0].splitlines() if re.match(r"\w+:", line)]
-    assert len(fields) == 9 and all(" # " in line for line in fields)
+    assert len(fields) == 10 and all(" # " in line for line in fields)
 
 
 def test_a_recipe_changes_how_an_evaluation_fits_and_nothing_else():
     plain, paper = load_evaluation("emdb_short"), load_evaluation("emdb_short", recipe="paper")
     assert paper.fit == load_config("paper").fit != plain.fit
     assert (paper.rows, paper.tables) == (plain.rows, plain.tables)
+
+
+def test_the_papers_means_are_those_of_its_sequences():
+    table = load_evaluation("emdb_short").tables["table_2"]
+    assert {name.partition("_")[2] for name in table.sequences} == {
+        "09_outdoor_walk", "14_outdoor_climb", "16_outdoor_warmup", "32_outdoor_soccer_warmup_a",
+        "37_outdoor_run_circle", "41_indoor_jogging_workout", "58_outdoor_parcours",
+    }  # fmt: skip
+    for one in table.published.values():
+        assert sorted(one.by_sequence) == table.sequences
+        for metric in table.columns:
+            mean = sum(values[metric] for values in one.by_sequence.values()) / len(table.sequences)
+            assert mean == pytest.approx(one.values[metric], abs=0.051)
+
+
+def test_the_papers_untrimmed_experiment_is_over_all_of_emdb():
+    config = load_evaluation("emdb_full")
+    assert config.tables["table_4"].sequences == config.sequences == [] and config.segment_frames is None
 
 
 def test_configurations_ship_inside_the_package():

@@ -234,6 +234,25 @@ def test_a_failing_sequence_is_reported_and_does_not_stop_the_others(walks, tmp_
     assert "no score of walk1" not in printed and printed.count("failed initial-walk1-00000-00024") == 1
 
 
+def test_a_listed_sequence_that_the_dataset_lacks_is_said_and_stands_as_missing(emdb, tmp_path):
+    listed = [NAME, "P4_37_outdoor_run_circle"]
+    settings = [f"tables.{name}.sequences=[{','.join(listed)}]" for name in ("table_2", "table_3")]
+    settings += [f"dataset={emdb / 'EMDB'}", f"files={emdb / 'files'}", f"out={tmp_path}", "front_end=[none]"]
+
+    document, printed = run(load_evaluation("emdb_short", settings))
+
+    said = printed.split("clips to score")[0]
+    for table in ("table_2", "table_3"):
+        assert f"missing in {emdb / 'EMDB'}, and so in {table}: P4_37_outdoor_run_circle\n" in said
+    table = document["tables"][0]
+    lines = {(line["system"], line["source"] == ""): line for line in table["lines"]}
+    assert lines["SLAHMR", True]["missing"] == ["P4_37_outdoor_run_circle"]
+    assert set(lines["SLAHMR", True]["by_sequence"]) == {NAME}
+    assert lines["SLAHMR", False]["by_sequence"]["P4_37_outdoor_run_circle"]["g_mpvpe_mm"] == 186.6
+    row = "| P4_37_outdoor_run_circle | missing | 462.8 | missing | 169.4 | missing | missing | missing | 130.8 |"
+    assert row in printed
+
+
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
@@ -244,7 +263,10 @@ def test_a_failing_sequence_is_reported_and_does_not_stop_the_others(walks, tmp_
         (["dataset={walks}", "protocol=emdb", "rows.initial.files=[a]", "rows.diffopt.files=[a]"], "holds no EMDB's"),
         (["dataset={walks}", "protocol=emdb"], "rows.initial.files"),
         (["dataset={walks}", "sequences=[run]"], "there are walk0, walk1"),
-        (["dataset={walks}", "tables.world.sequences=[run]"], "found walk0, walk1"),
+        (
+            ["dataset={walks}", "tables={world: {sequences: [run]}, body_and_camera: {sequences: [run]}}"],
+            "found walk0, walk1",
+        ),
         (["dataset={walks}", "rows.diffopt.kind=guess"], "choose one of fit, initial, given"),
         (["dataset={walks}", "tables.world.mean_over=all"], "choose one of frames, sequences"),
         (["dataset={walks}", "rows.initial.files=['{nam}']"], "expected {sequence}, {subject} or {take}"),

@@ -74,8 +74,8 @@ def test_what_cannot_be_compared_with_published_figures_is_said():
 
 
 def test_the_page_shows_ours_and_published_lines_and_sequences():
-    published = {"WHAM": Published({"g_mpjpe_mm": 135.6}, "arXiv 1")}
-    table = Table("Title", COLUMNS, by_sequence="g_mpjpe_mm", published=published)
+    published = {"WHAM": Published({"g_mpjpe_mm": 135.6}, {"run": {"g_mpjpe_mm": 99.9}}, "arXiv 1")}
+    table = Table("Title", COLUMNS, by_sequence=["g_mpjpe_mm", "rte_percent"], published=published)
 
     lines = markdown(fill("t", table, SCORES, ["ours", "theirs"])).splitlines()
 
@@ -83,7 +83,22 @@ def test_the_page_shows_ours_and_published_lines_and_sequences():
     assert lines[2] == "| system | clips | G-MPJPE (mm) | RTE (%) | source |"
     assert "| **ours** | 3 | 25.0 | 2.00 | this run |" in lines
     assert "| *WHAM* |  | 135.6 | — | arXiv 1 |" in lines
-    assert "| run | 60.0 | — |" in lines and "| walk | 13.3 | 90.0 |" in lines
+    assert [lines.index(f"{metric} by sequence:") for metric in ("G-MPJPE (mm)", "RTE (%)")] == [8, 15]
+    assert lines[10] == "| sequence | **ours** | **theirs** | *WHAM* |"
+    assert lines[12:14] == ["| run | 60.0 | missing | 99.9 |", "| walk | 13.3 | 90.0 | — |"]
+
+
+def test_a_published_figure_stands_below_ours_of_the_same_name():
+    published = {name: Published({"g_mpjpe_mm": 1.0}, source="arXiv 1") for name in ("WHAM", "ours")}
+    filled = fill("t", Table(columns=COLUMNS, published=published), SCORES, ["ours", "theirs"])
+    assert [(line.system, line.source) for line in filled.lines] == [
+        ("ours", ""), ("ours", "arXiv 1"), ("theirs", ""), ("WHAM", "arXiv 1")
+    ]  # fmt: skip
+
+
+def test_a_sequence_that_nobody_has_stays_in_the_table_as_missing():
+    table = Table(columns=COLUMNS, sequences=["walk", "climb"], by_sequence=["g_mpjpe_mm"])
+    assert "| climb | missing | missing |" in markdown(fill("t", table, SCORES, ["ours", "theirs"]))
 
 
 @pytest.mark.parametrize(
@@ -114,6 +129,6 @@ def test_every_file_holds_the_same_figures(tmp_path):
 
 
 def test_the_picture_can_be_opened(tmp_path):
-    published = {"WHAM": Published({"g_mpjpe_mm": 9000.0}, "arXiv 1")}
+    published = {"WHAM": Published({"g_mpjpe_mm": 9000.0}, source="arXiv 1")}
     path = draw(fill("t", Table("Title", COLUMNS, published=published), SCORES, ["ours", "theirs"]), tmp_path / "t.png")
     assert cv2.imread(str(path)).std() > 10

@@ -37,9 +37,13 @@ def evaluate(config: EvaluationConfig, console: Console) -> list[Path]:
     folder = Path(config.out or f"out/{config.protocol}_{Path(config.dataset).name}")
     found = find_sequences(Path(config.dataset), config.protocol)
     chosen = _choose(config, found)
+    for name, lacking in _lacking(config, found).items():
+        console.print(
+            f"[yellow]missing[/] in {escape(config.dataset)}, and so in {name}: {', '.join(lacking)}", soft_wrap=True
+        )
     tasks = make_tasks(config, chosen, folder)
     if not tasks:
-        patterns = "; ".join(f"{name}: {', '.join(row.files)}" for name, row in config.rows.items())
+        patterns = "; ".join(f"{name}: {', '.join(row.files or config.front_end)}" for name, row in config.rows.items())
         raise DiffoptError(
             f"files={config.files or config.dataset}: no file of any system for {', '.join(chosen)}; expected "
             f"{patterns}."
@@ -60,12 +64,15 @@ def evaluate(config: EvaluationConfig, console: Console) -> list[Path]:
     failures = {key: str(record.error) for key, record in records.items() if not record.done}
     if not scores:
         raise DiffoptError(f"All {len(tasks)} clips failed; the first one: {next(iter(failures.values()))}")
-    filled = [fill(name, table, scores, list(config.rows)) for name, table in config.tables.items()]
-    tables = [table for table in filled if table is not None]
+    filled = {name: fill(name, table, scores, list(config.rows)) for name, table in config.tables.items()}
+    tables = [table for table in filled.values() if table is not None]
     written = write(folder, tables, scores, failures)
     written += [draw(table, folder / f"{table.name}.png") for table in tables]
     console.print()
     console.print("\n".join(markdown(table) for table in tables), soft_wrap=True, markup=False)
+    for name, table in filled.items():
+        if table is None:
+            console.print(f"{name} is left out: none of its sequences has a score.", soft_wrap=True)
     for key, error in failures.items():
         console.print(f"[red]failed[/] {key}: {escape(error)}", soft_wrap=True)
     for path in written:
@@ -134,7 +141,7 @@ def _files(row: Row, sequence: str, truth: Path, config: EvaluationConfig) -> li
     names = {key: glob.escape(value) for key, value in (("sequence", sequence), ("subject", subject), ("take", take))}
     base = Path(config.files or config.dataset)
     matched: dict[Path, None] = {}
-    for pattern in row.files:
+    for pattern in row.files or config.front_end:
         try:
             filled = pattern.format(**names)
         except (KeyError, IndexError, ValueError) as error:
@@ -146,7 +153,7 @@ def _files(row: Row, sequence: str, truth: Path, config: EvaluationConfig) -> li
 
 
 def _choose(config: EvaluationConfig, found: Mapping[str, Path]) -> dict[str, Path]:
-    """The sequences asked for, or those that a table names, or all where none does."""
+    """The sequences asked for, or those that the tables name, or all where a table names none."""
     if config.sequences:
         unknown = [name for name in config.sequences if name not in found]
         if unknown:
@@ -155,7 +162,7 @@ def _choose(config: EvaluationConfig, found: Mapping[str, Path]) -> dict[str, Pa
             )
         return {name: found[name] for name in config.sequences}
     named = [name for table in config.tables.values() for name in table.sequences]
-    if not named:
+    if not named or not all(table.sequences for table in config.tables.values()):
         return dict(found)
     chosen = {name: path for name, path in found.items() if name in named}
     if not chosen:
@@ -164,6 +171,13 @@ def _choose(config: EvaluationConfig, found: Mapping[str, Path]) -> dict[str, Pa
             f"found {', '.join(found)}; name some with `sequences=[...]` and empty `tables.NAME.sequences`."
         )
     return chosen
+
+
+def _lacking(config: EvaluationConfig, found: Mapping[str, Path]) -> dict[str, list[str]]:
+    """What tables name and the dataset lacks, by table; nothing where the user asked for certain sequences."""
+    tables = {} if config.sequences else config.tables
+    lacking = {name: [one for one in table.sequences if one not in found] for name, table in tables.items()}
+    return {name: sequences for name, sequences in lacking.items() if sequences}
 
 
 def _check(config: EvaluationConfig) -> None:
@@ -176,8 +190,11 @@ def _check(config: EvaluationConfig) -> None:
     for name, row in config.rows.items():
         if row.kind not in KINDS:
             raise DiffoptError(f"Field 'rows.{name}.kind' is '{row.kind}'; choose one of {', '.join(KINDS)}.")
-        if not row.files and config.protocol == "emdb":
-            raise DiffoptError(f"Field 'rows.{name}.files' is empty; expected patterns such as '{{sequence}}/*.pkl'.")
+        if config.protocol == "emdb" and not (row.files or config.front_end):
+            raise DiffoptError(
+                f"Fields 'rows.{name}.files' and 'front_end' are empty; expected patterns such as '{{sequence}}/*.pkl' "
+                "in one of them."
+            )
     for name, table in config.tables.items():
         if table.mean_over not in ("frames", "sequences"):
             raise DiffoptError(

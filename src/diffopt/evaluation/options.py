@@ -13,7 +13,8 @@ class Row:
     """`fit` (the front end's files, fitted), `initial` (composed, as a fit starts from it) or `given` (taken as is)."""
     files: list[str] = field(default_factory=list)
     """Its files of a sequence, as patterns inside `files`: {sequence} is P0_09_outdoor_walk, {subject} P0, {take}
-    09_outdoor_walk. All that match belong together; an observation among them stands alone."""
+    09_outdoor_walk. All that match belong together; an observation among them stands alone. None: those of the
+    evaluation's `front_end`."""
 
 
 @dataclass
@@ -22,6 +23,8 @@ class Published:
 
     values: dict[str, float] = field(default_factory=dict)
     """By the metric's name."""
+    by_sequence: dict[str, dict[str, float]] = field(default_factory=dict)
+    """The same of single sequences, by their names."""
     source: str = ""
     """The publication."""
 
@@ -39,8 +42,8 @@ class Table:
     """`emdb1` or `emdb2`, as EMDB's own files are marked; empty: all."""
     mean_over: str = "frames"
     """`frames` (all frames of all sequences alike, as the field does) or `sequences`."""
-    by_sequence: str = ""
-    """A metric that is also shown sequence by sequence."""
+    by_sequence: list[str] = field(default_factory=list)
+    """Metrics that are also shown sequence by sequence."""
     published: dict[str, Published] = field(default_factory=dict)
     """By the system's name."""
 
@@ -67,6 +70,8 @@ class EvaluationOptions:
     """Score the mesh as well (mpvpe_mm, g_mpvpe_mm): 0.3 GB per 1,000 frames."""
     truth_models: dict[str, str] = field(default_factory=dict)
     """Your SMPL files by EMDB's genders (male, female, neutral), for the truth; the fit's body stands in for others."""
+    front_end: list[str] = field(default_factory=list)
+    """Files of rows that name none, as their patterns; under `observations` such rows take the observation itself."""
     rows: dict[str, Row] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)
     parallel: ParallelOptions = field(default_factory=ParallelOptions)

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
@@ -31,6 +31,8 @@ class Line:
     clips: int = 0
     missing: tuple[str, ...] = ()
     """Sequences of the table that the system has no score of."""
+    by_sequence: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    """Sequence, metric, value; of the table's `by_sequence` metrics and the sequences that the system has."""
     source: str = ""
     """Of a published line; ours have none."""
 
@@ -44,9 +46,8 @@ class Filled:
     columns: tuple[str, ...]
     sequences: tuple[str, ...]
     lines: tuple[Line, ...]
-    by_sequence: dict[str, dict[str, float | None]]
-    """System, sequence, value of the table's `by_sequence` metric."""
-    by_sequence_metric: str
+    by_sequence: tuple[str, ...]
+    """Metrics that are shown sequence by sequence."""
     notes: tuple[str, ...]
 
 
@@ -66,29 +67,20 @@ def fill(name: str, table: Table, scores: Sequence[Score], rows: Sequence[str]) 
     sequences = tuple(table.sequences or sorted({one["sequence"] for one in own}))
     if not own:
         return None
-    lines, by_sequence = [], {}
-    for row in rows:
-        of_row = [one for one in own if one["row"] == row]
-        if not of_row:
-            continue
-        lines.append(_line(row, of_row, table, sequences))
-        if table.by_sequence:
-            by_sequence[row] = {
-                sequence: _mean([one for one in of_row if one["sequence"] == sequence], table.by_sequence, "frames")
-                for sequence in sequences
-            }
-    published = [
-        Line(system, {column: one.values.get(column) for column in table.columns}, {}, source=one.source)
-        for system, one in table.published.items()
-    ]
+    lines = []
+    for system in dict.fromkeys([*rows, *table.published]):
+        of_system = [one for one in own if one["row"] == system]
+        if of_system:
+            lines.append(_line(system, of_system, table, sequences))
+        if system in table.published:
+            lines.append(_published_line(system, table))
     return Filled(
         name,
         table.title or name,
         tuple(table.columns),
         sequences,
-        (*lines, *published),
-        by_sequence,
-        table.by_sequence,
+        tuple(lines),
+        tuple(table.by_sequence),
         tuple(_notes(own, lines)),
     )
 
@@ -107,9 +99,28 @@ def _line(row: str, scores: list[Score], table: Table, sequences: tuple[str, ...
         values[column] = fmean(known) if known else None
         if len(known) > 1:
             spread[column] = pstdev(known)
-    measured = {one["sequence"] for one in scores}
-    clips = len({(one["sequence"], one["start"]) for one in scores})
-    return Line(row, values, spread, clips, tuple(sequence for sequence in sequences if sequence not in measured))
+    measured = {name: [one for one in scores if one["sequence"] == name] for name in sequences}
+    return Line(
+        row,
+        values,
+        spread,
+        clips=len({(one["sequence"], one["start"]) for one in scores}),
+        missing=tuple(name for name, own in measured.items() if not own),
+        by_sequence={
+            name: {metric: _mean(own, metric, "frames") for metric in table.by_sequence}
+            for name, own in measured.items()
+            if own
+        },
+    )
+
+
+def _published_line(system: str, table: Table) -> Line:
+    one = table.published[system]
+    by_sequence: dict[str, dict[str, float | None]] = {
+        name: {metric: values.get(metric) for metric in table.by_sequence} for name, values in one.by_sequence.items()
+    }
+    values = {column: one.values.get(column) for column in table.columns}
+    return Line(system, values, {}, source=one.source, by_sequence=by_sequence)
 
 
 def _mean(scores: Sequence[Score], metric: str, over: str) -> float | None:
@@ -158,27 +169,30 @@ def heading(metric: str) -> str:
 
 def markdown(table: Filled) -> str:
     """The table for people: published lines in italics with their source."""
-    head = ["system", "clips", *(heading(column) for column in table.columns), "source"]
-    rows = [head, ["---"] * len(head)]
+    rows = [["system", "clips", *(heading(column) for column in table.columns), "source"]]
     for line in table.lines:
-        name = f"*{line.system}*" if line.source else f"**{line.system}**"
         values = [_number(line.values[column], line.spread.get(column)) for column in table.columns]
-        rows.append([name, str(line.clips or ""), *values, line.source or "this run"])
+        rows.append([_name(line), str(line.clips or ""), *values, line.source or "this run"])
     parts = [f"## {table.title}", _pipes(rows)]
-    if table.by_sequence:
-        parts.append(f"{heading(table.by_sequence_metric)} by sequence:")
-        systems = list(table.by_sequence)
-        rows = [["sequence", *systems], ["---"] * (1 + len(systems))]
-        rows += [
-            [sequence, *(_number(table.by_sequence[system][sequence]) for system in systems)]
-            for sequence in table.sequences
-        ]
-        parts.append(_pipes(rows))
+    lines = [line for line in table.lines if line.by_sequence]
+    for metric in table.by_sequence:
+        rows = [["sequence", *map(_name, lines)]]
+        rows += [[sequence, *(_of_sequence(line, sequence, metric) for line in lines)] for sequence in table.sequences]
+        parts += [f"{heading(metric)} by sequence:", _pipes(rows)]
     return "\n\n".join([*parts, *(f"> {note}" for note in table.notes)]) + "\n"
 
 
+def _name(line: Line) -> str:
+    return f"*{line.system}*" if line.source else f"**{line.system}**"
+
+
+def _of_sequence(line: Line, sequence: str, metric: str) -> str:
+    return "missing" if sequence in line.missing else _number(line.by_sequence.get(sequence, {}).get(metric))
+
+
 def _pipes(rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    head, *others = (f"| {' | '.join(cells)} |" for cells in rows)
+    return "\n".join([head, "|---" * len(rows[0]) + "|", *others])
 
 
 def _number(value: float | None, spread: float | None = None) -> str:
