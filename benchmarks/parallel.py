@@ -32,7 +32,7 @@ from diffopt.simulation.synthetic import simulate_observation
 CLIPS = {
     "P0_09_outdoor_walk": ("train_walking_33", 0, "follow"),
     "P1_16_outdoor_warmup": ("02_06", 60, "orbit"),
-    "P3_31_outdoor_workout": ("02_05", 100, "follow"),
+    "P5_41_indoor_jogging_workout": ("02_05", 100, "follow"),
     "P7_58_outdoor_parcours": ("02_04", 0, "dolly"),
 }
 """EMDB's name to use; the clip, its first frame and the camera."""

@@ -28,7 +28,7 @@ FILES = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIG
 SHIPPED = {name for name in FILES if not name.startswith("sweeps/")}
 
 
-EVALUATIONS = ("evaluation", "emdb_short", "emdb_full")
+EVALUATIONS = ("evaluation", "emdb_short", "emdb_full", "emdb_ablations")
 
 
 def load(name):
@@ -126,13 +126,39 @@ def test_evaluation_yaml_names_and_explains_every_field():
     # The second table leaves out what the first one shows.
     assert {field for field in missing if not field.startswith("tables.body_and_camera.")} == set()
     fields = [line for line in text.partition("rows:")[0].splitlines() if re.match(r"\w+:", line)]
-    assert len(fields) == 10 and all(" # " in line for line in fields)
+    assert len(fields) == 11 and all(" # " in line for line in fields)
 
 
 def test_a_recipe_changes_how_an_evaluation_fits_and_nothing_else():
     plain, paper = load_evaluation("emdb_short"), load_evaluation("emdb_short", recipe="paper")
     assert paper.fit == load_config("paper").fit != plain.fit
     assert (paper.rows, paper.tables) == (plain.rows, plain.tables)
+
+
+def test_every_row_of_the_ablations_fits_by_its_own_files_and_the_overrides_of_all():
+    config = load_evaluation("emdb_ablations", ["fit.min_confidence=0.17"])
+
+    assert [name for name, row in config.rows.items() if not row.recipe] == ["full"]
+    for name, own in config.recipes.items():
+        alone = load_config(config.rows[name].recipe, ["fit.min_confidence=0.17"])
+        assert (own.fit, own.guidance, own.prior) == (alone.fit, alone.guidance, alone.prior), name
+        assert (own.fit.stages, own.fit.field, own.prior) != (config.fit.stages, config.fit.field, config.prior), name
+    papers = {name for name, row in config.rows.items() if row.recipe[:1] == ["paper"]}
+    assert papers == {"paper"} | {f"paper_{name}" for name in config.tables["table_5"].rows if name != "full"}
+    assert [*config.tables["table_5"].rows, *config.tables["table_5_paper"].rows] == list(config.rows)
+
+
+def test_a_rows_recipe_is_merged_over_that_of_the_evaluation():
+    config = load_evaluation(None, ["rows.other.kind=fit", "rows.other.recipe=[ablations/no_mdm]"], recipe="paper")
+    assert config.recipes["other"].fit == load_config(["paper", "ablations/no_mdm"]).fit != config.fit
+
+
+def test_the_papers_ablations_stand_beside_both_recipes():
+    tables = load_evaluation("emdb_ablations").tables
+    own, papers = (tables[name].published for name in ("table_5", "table_5_paper"))
+    assert [*papers.values()] == [*own.values()] and set(papers) <= set(tables["table_5_paper"].rows)
+    walk = load_evaluation("emdb_short").tables["table_2"].published["DiffOpt (paper)"]
+    assert own["full"].values == walk.by_sequence["P0_09_outdoor_walk"]
 
 
 def test_the_papers_means_are_those_of_its_sequences():

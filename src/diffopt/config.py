@@ -91,8 +91,16 @@ class SampleOptions:
 
 
 @dataclass
-class EvaluationConfig(EvaluationOptions, Config):
+class EvaluationSettings(EvaluationOptions, Config):
     """Everything that `diffopt evaluate` can be told: what to score, and how to fit."""
+
+
+@dataclass
+class EvaluationConfig(EvaluationSettings):
+    """An evaluation and the recipes of its rows."""
+
+    recipes: dict[str, Config] = field(default_factory=dict)
+    """Of rows that name files for it, by the row's name; the others fit as the evaluation does."""
 
 
 _Schema = TypeVar("_Schema")
@@ -124,16 +132,22 @@ def load_evaluation(path: Files = None, overrides: Sequence[str] = (), recipe: F
 
     Args:
         path: rows and tables.
-        overrides: as for `load_config`.
-        recipe: how to fit, as `diffopt fit --config` takes it; None: the default.
+        overrides: as for `load_config`; they hold in every row.
+        recipe: how to fit, as `diffopt fit --config` takes it; None: the default. A row's own recipe is merged over it.
 
     Raises:
         DiffoptError: as `load_config`.
     """
-    layers = [shipped("default"), *_found(recipe), *(_found(path) or [shipped("evaluation")])]
-    config = load_as(EvaluationConfig, layers, overrides)
-    _check(config)
-    return config
+
+    def load(row: Sequence[str] = ()) -> EvaluationSettings:
+        layers = [shipped("default"), *_found(recipe), *_found(row), *(_found(path) or [shipped("evaluation")])]
+        settings = load_as(EvaluationSettings, layers, overrides)
+        _check(settings)
+        return settings
+
+    settings = load()
+    recipes: dict[str, Config] = {name: load(row.recipe) for name, row in settings.rows.items() if row.recipe}
+    return EvaluationConfig(**vars(settings), recipes=recipes)
 
 
 def load_prior_training(path: Files = None, overrides: Sequence[str] = ()) -> PriorTraining:

@@ -172,6 +172,23 @@ def test_any_folder_of_observations_with_truth_will_do(walks, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "records").iterdir()} == before
 
 
+def test_only_the_row_whose_recipe_changed_is_fitted_again(walks, tmp_path):
+    settings = [f"dataset={walks}", f"out={tmp_path}", "sequences=[walk0]", "segment_frames=12", "max_segments=1"]
+    settings += ["device=cpu", "max_steps=1", "rows.other.kind=fit"]
+
+    def fitted(recipe):
+        document, _ = run(load_evaluation(None, [*settings, f"rows.other.recipe={recipe}"]))
+        records = {row: tmp_path / "records" / f"{row}-walk0-00000-00012-seed0.json" for row in ("diffopt", "other")}
+        return {row: path.stat().st_mtime_ns for row, path in records.items()}, without_time(document)
+
+    first, (_, full, bypassed) = fitted("[ablations/no_mdm]")
+    second, (_, again, tensors) = fitted("[ablations/learnable_tensors]")
+
+    assert bypassed != full and tensors != bypassed and again == full
+    assert second["diffopt"] == first["diffopt"] and second["other"] > first["other"]
+    assert fitted("[ablations/learnable_tensors]")[0] == second
+
+
 def test_processes_find_the_same_as_one_process(walks, tmp_path):
     settings = [f"dataset={walks}", "segment_frames=12", "max_segments=1", *SHORT]
     alone, _ = run(load_evaluation(None, [*settings, f"out={tmp_path / 'serial'}"]))
@@ -272,6 +289,10 @@ def test_a_listed_sequence_that_the_dataset_lacks_is_said_and_stands_as_missing(
         (["dataset={walks}", "rows.initial.files=['{nam}']"], "expected {sequence}, {subject} or {take}"),
         (["dataset={walks}", "rows.initial.files=[a]", "rows.diffopt.files=[b]"], "no file of any system"),
         (["dataset={walks}", "seeds=0"], "'seeds' is 0"),
+        (["dataset={walks}", "max_steps=0"], "'max_steps' is 0"),
+        (["dataset={walks}", "rows.diffopt.recipe=[nowhere]"], "nowhere: no such configuration"),
+        (["dataset={walks}", "rows.a.recipe=[paper]"], "'rows.a.recipe': kind 'given' fits nothing"),
+        (["dataset={walks}", "tables.world.against=full"], "Table 'world' names full; expected some of its rows"),
     ],
 )
 def test_what_cannot_be_evaluated_is_told_in_a_sentence(overrides, told, walks, tmp_path, capsys):

@@ -51,6 +51,19 @@ def test_only_the_tables_sequences_and_split_count():
     assert fill("t", Table(columns=COLUMNS, sequences=["jump"]), SCORES, ["ours"]) is None
 
 
+def test_differences_are_from_one_line_of_ours_and_one_published():
+    published = {name: Published({"g_mpjpe_mm": value}, source="arXiv 1") for name, value in
+                 (("ours", 100.0), ("theirs", 130.0))}  # fmt: skip
+    shown = markdown(fill("t", Table(columns=COLUMNS, against="ours", published=published), SCORES, ["ours", "theirs"]))
+    assert "| **ours** | 3 | 25.0 | 2.00 |" in shown and "| **theirs** | 1 | 90.0 (+65.0) | 9.00 (+7.0) |" in shown
+    assert "| *ours* |  | 100.0 | — |" in shown and "| *theirs* |  | 130.0 (+30.0) | — |" in shown
+
+
+def test_only_the_tables_rows_stand_in_it():
+    filled = fill("t", Table(columns=COLUMNS, rows=["theirs"]), SCORES, ["ours", "theirs"])
+    assert [line.system for line in filled.lines] == ["theirs"] and filled.sequences == ("walk",)
+
+
 def test_seeds_are_averaged_and_their_spread_is_shown():
     seeds = [scored("ours", "walk", 0, seed, g_mpjpe_mm=(value, 100)) for seed, value in enumerate((10, 14, 30))]
     line = only_line(Table(columns=COLUMNS), seeds)

@@ -2,6 +2,7 @@
 
 import glob
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -113,14 +114,19 @@ def make_tasks(config: EvaluationConfig, sequences: Mapping[str, Path], folder: 
                         truth_models=config.truth_models,
                         vertices=config.vertices,
                         threads=config.threads,
-                        recipe=None if one.kind == "given" else _recipe(config, seed),
+                        recipe=None if one.kind == "given" else _recipe(config, row, seed),
                         work=str(folder / "work" / key),
                     )
     return tasks
 
 
-def _recipe(config: EvaluationConfig, seed: int) -> Recipe:
-    return Recipe(config.fit, config.guidance, config.prior.path, seed, config.device, config.logging.checkpoint_every)
+def _recipe(config: EvaluationConfig, row: str, seed: int) -> Recipe:
+    told = config.recipes.get(row, config)
+    fit = told.fit
+    if config.max_steps is not None:
+        stages = {name: replace(stage, steps=min(stage.steps, config.max_steps)) for name, stage in fit.stages.items()}
+        fit = replace(fit, stages=stages)
+    return Recipe(fit, told.guidance, told.prior.path, seed, config.device, config.logging.checkpoint_every)
 
 
 def _segments(truth: Sequence, config: EvaluationConfig) -> list[tuple[int, int]]:
@@ -195,12 +201,19 @@ def _check(config: EvaluationConfig) -> None:
                 f"Fields 'rows.{name}.files' and 'front_end' are empty; expected patterns such as '{{sequence}}/*.pkl' "
                 "in one of them."
             )
+        if row.recipe and row.kind == "given":
+            raise DiffoptError(f"Field 'rows.{name}.recipe': kind 'given' fits nothing; choose kind 'fit'.")
     for name, table in config.tables.items():
+        unknown = [row for row in [*table.rows, table.against] if row and row not in config.rows]
+        if unknown:
+            raise DiffoptError(
+                f"Table '{name}' names {', '.join(unknown)}; expected some of its rows: {', '.join(config.rows)}."
+            )
         if table.mean_over not in ("frames", "sequences"):
             raise DiffoptError(
                 f"Field 'tables.{name}.mean_over' is '{table.mean_over}'; choose one of frames, sequences."
             )
-    positive = {"segment_frames": config.segment_frames, "max_segments": config.max_segments, "seeds": config.seeds}
-    for name, value in positive.items():
+    for name in ("segment_frames", "max_segments", "max_steps", "seeds"):
+        value = getattr(config, name)
         if value is not None and value < 1:
             raise DiffoptError(f"Field '{name}' is {value}; expected 1 or more.")

@@ -16,6 +16,10 @@ class Row:
     09_outdoor_walk. All that match belong together; an observation among them stands alone. None: those of the
     evaluation's `front_end`."""
 
+    recipe: list[str] = field(default_factory=list)
+    """How this system fits, as configuration files merged in their order, over the recipe of the evaluation; none:
+    that recipe as it is."""
+
 
 @dataclass
 class Published:
@@ -44,6 +48,10 @@ class Table:
     """`frames` (all frames of all sequences alike, as the field does) or `sequences`."""
     by_sequence: list[str] = field(default_factory=list)
     """Metrics that are also shown sequence by sequence."""
+    rows: list[str] = field(default_factory=list)
+    """Systems that stand in it; none: all."""
+    against: str = ""
+    """A system: behind the others' figures stands what they differ from it by, published from published ones."""
     published: dict[str, Published] = field(default_factory=dict)
     """By the system's name."""
 
@@ -64,6 +72,8 @@ class EvaluationOptions:
     """Cut sequences into segments of this many frames, without the rest; null: whole."""
     max_segments: int | None = None
     """At most this many segments of each sequence; null: all."""
+    max_steps: int | None = None
+    """At most this many steps of each stage of every recipe, to try an evaluation out; null: as the recipes say."""
     seeds: int = 1
     """Fits of each clip, with `seed` and those that follow."""
     vertices: bool = False

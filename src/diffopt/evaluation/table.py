@@ -48,6 +48,8 @@ class Filled:
     lines: tuple[Line, ...]
     by_sequence: tuple[str, ...]
     """Metrics that are shown sequence by sequence."""
+    against: str
+    """The system from which the others' differences are shown."""
     notes: tuple[str, ...]
 
 
@@ -81,13 +83,15 @@ def fill(name: str, table: Table, scores: Sequence[Score], rows: Sequence[str]) 
         sequences,
         tuple(lines),
         tuple(table.by_sequence),
+        table.against,
         tuple(_notes(own, lines)),
     )
 
 
 def _belongs(score: Score, table: Table) -> bool:
     named = not table.sequences or score["sequence"] in table.sequences
-    return named and (not table.split or table.split in score["splits"])
+    of_rows = not table.rows or score["row"] in table.rows
+    return named and of_rows and (not table.split or table.split in score["splits"])
 
 
 def _line(row: str, scores: list[Score], table: Table, sequences: tuple[str, ...]) -> Line:
@@ -170,8 +174,14 @@ def heading(metric: str) -> str:
 def markdown(table: Filled) -> str:
     """The table for people: published lines in italics with their source."""
     rows = [["system", "clips", *(heading(column) for column in table.columns), "source"]]
+    # Ours differ from our line of the name, published ones from the published one.
+    references = {bool(line.source): line for line in table.lines if line.system == table.against}
     for line in table.lines:
-        values = [_number(line.values[column], line.spread.get(column)) for column in table.columns]
+        reference = references.get(bool(line.source), line)
+        values = [
+            _number(line.values[column], line.spread.get(column)) + _difference(line, reference, column)
+            for column in table.columns
+        ]
         rows.append([_name(line), str(line.clips or ""), *values, line.source or "this run"])
     parts = [f"## {table.title}", _pipes(rows)]
     lines = [line for line in table.lines if line.by_sequence]
@@ -184,6 +194,11 @@ def markdown(table: Filled) -> str:
 
 def _name(line: Line) -> str:
     return f"*{line.system}*" if line.source else f"**{line.system}**"
+
+
+def _difference(line: Line, reference: Line, column: str) -> str:
+    mine, other = line.values[column], reference.values[column]
+    return "" if line is reference or mine is None or other is None else f" ({mine - other:+.1f})"
 
 
 def _of_sequence(line: Line, sequence: str, metric: str) -> str:
