@@ -14,46 +14,18 @@ evaluations; so fits are as long as the shipped recipe's, and the last but one c
 import argparse
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from emdb_layout import write_front_end, write_truth
+from emdb_layout import write_dataset
 from rich.console import Console
 
-from diffopt.body.model import load_body
 from diffopt.commands.evaluate import evaluate
 from diffopt.config import load_config, load_evaluation
 from diffopt.evaluation.parallel import read_record
-from diffopt.mocap.reading import read_motions
-from diffopt.simulation.performance import retarget
-from diffopt.simulation.synthetic import simulate_observation
 
-CLIPS = {
-    "P0_09_outdoor_walk": ("train_walking_33", 0, "follow"),
-    "P1_16_outdoor_warmup": ("02_06", 60, "orbit"),
-    "P5_41_indoor_jogging_workout": ("02_05", 100, "follow"),
-    "P7_58_outdoor_parcours": ("02_04", 0, "dolly"),
-}
-"""EMDB's name to use; the clip, its first frame and the camera."""
+NAMES = ("P0_09_outdoor_walk", "P1_16_outdoor_warmup", "P5_41_indoor_jogging_workout", "P7_58_outdoor_parcours")
 FRAMES = 100
-
-
-def write_dataset(mocap: Path, folder: Path, sequences: int = len(CLIPS)) -> list[str]:
-    """The truth to `folder/EMDB`, what the tools saw to `folder/files`; returns the names of the sequences."""
-    body = load_body()
-    clips = {clip.name: clip for clip in read_motions(mocap)}
-    chosen = list(CLIPS.items())[:sequences]
-    for seed, (name, (clip_name, start, camera)) in enumerate(chosen):
-        part = slice(start, start + FRAMES)
-        clip = replace(clips[clip_name], rotations=clips[clip_name].rotations[part], root=clips[clip_name].root[part])
-        performance = retarget(clip, body, torch.zeros(10))
-        observation = simulate_observation(
-            body, *performance, fps=clip.fps, camera=camera, seed=seed, name=name, keypoint_set="coco17"
-        )
-        write_truth(folder / "EMDB", name, observation, body)
-        write_front_end(folder / "files", name, observation, body)
-    return [name for name, _ in chosen]
 
 
 def numbers(folder: Path) -> dict[str, dict]:
@@ -96,9 +68,10 @@ def main() -> None:
     parser.add_argument("--engines", default="serial,processes,ray")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--steps", type=int, default=400, help="of each of a fit's stages; few time the start instead")
-    parser.add_argument("--sequences", type=int, default=len(CLIPS), help="how many of the clips")
+    parser.add_argument("--sequences", type=int, default=len(NAMES), help="how many of the clips")
     options = parser.parse_args()
-    names = write_dataset(options.mocap, options.out, options.sequences)
+    names = NAMES[: options.sequences]
+    write_dataset(options.out, names, FRAMES, [options.mocap])
     steps = [f"fit.stages.{name}.steps={options.steps}" for name in load_config().fit.stages]
     took, found = {}, {}
     for engine in options.engines.split(","):

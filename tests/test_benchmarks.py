@@ -14,6 +14,7 @@ from accuracy import make_case
 from accuracy_plots import write_plots
 from accuracy_rows import _one_euro
 from accuracy_table import write_tables
+from emdb_layout import main as print_tables
 from emdb_layout import write_front_end
 from PIL import Image
 from published import measure as measure_answer
@@ -212,6 +213,29 @@ def test_the_simulated_tools_files_are_read_however_imprecise_the_tools(seed, st
 
     assert len(notes["check"]) == 2 and max(notes["check"].values()) < expected
     assert ("imprecise" in notes) == (strength == 1)
+
+
+def test_the_papers_tables_are_printed_of_a_folder_in_emdbs_layout(tmp_path, capsys):
+    print_tables(["--out", str(tmp_path), "--sequences", "1", "--frames", "16", "max_steps=1", "device=cpu"])
+
+    head, *tables = capsys.readouterr().out.split("\n## DiffOpt paper, ")
+    assert [table.split(":")[0] for table in tables] == [f"table {number}" for number in (2, 3, 4, 5, 5)]
+    assert "and so in table_2: P1_14_outdoor_climb, P1_16_outdoor_warmup" in head
+    rows = [
+        [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("| ")]
+        for table in tables
+    ]
+    errors = ["MPJPE (mm)", "G-MPJPE (mm)", "MPVPE (mm)", "G-MPVPE (mm)"]
+    for table in (rows[0], *rows[2:]):
+        assert table[0] == ["system", "clips", *errors, "source"]
+    assert [row[1] for row in rows[0] if row[0] == "P1_14_outdoor_climb"] == ["missing"] * 4
+    assert rows[1][0] == ["system", "clips", "s per 100 frames", "source"]
+    for table, prefix in ((rows[3], ""), (rows[4], "paper_")):
+        # Each row fits in its own way, and the paper's figures stand below.
+        ours = {row[0].removeprefix(prefix): row[3].split(" ")[0] for row in table if row[-1] == "this run"}
+        assert len(ours) == 8 and len({*ours.values()}) > 3
+        (mdm,) = [row for row in table if row[0] == f"{prefix}no_mdm" and row[-1] != "this run"]
+        assert mdm[2:4] == ["81.8 (-0.2)", "683.6 (+395.2)"]
 
 
 def test_a_published_answer_is_read_as_a_users_file_would_be_and_measured(tmp_path):
