@@ -17,6 +17,8 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 CUDA = torch.device("cuda", 0)
 INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index")
+WAITING = ("_local_scalar_dense", "equal", "is_nonzero", "masked_select", "nonzero", "_unique2")
+"""Operations whose result the host waits for: a number, or how many there are."""
 crossings: Counter[str] = Counter()
 """What went from host to device and back, by what it was."""
 
@@ -83,6 +85,8 @@ def dispatched(operation, arguments, named):
         if not isinstance(arguments[0], OnCuda):
             refuse(f"{name} of a CPU tensor by the device's indices")
         crossings["index"] += any(tensor.dim() > 0 for tensor in strangers)
+        indices = [index for index in tree_leaves(arguments[1]) if isinstance(index, torch.Tensor)]
+        crossings["mask"] += any(index.dtype == torch.bool for index in indices)
         if any(not isinstance(value, OnCuda) and value.dim() > 0 for value in tree_leaves(arguments[2:3])
                if isinstance(value, torch.Tensor)):  # fmt: skip
             refuse(f"the values of {name}")
@@ -90,7 +94,7 @@ def dispatched(operation, arguments, named):
         # As CUDA does: a number may be a CPU tensor without dimensions, in pointwise operations.
         if torch.Tag.pointwise not in operation.tags or any(tensor.dim() > 0 for tensor in strangers):
             refuse(name)
-    elif name in ("_local_scalar_dense", "nonzero", "is_nonzero", "equal"):
+    elif name in WAITING:
         crossings[name] += 1
     own = {id(tensor.held): tensor for tensor in tensors if isinstance(tensor, OnCuda)}
     arguments, named = tree_map_only(OnCuda, lambda tensor: tensor.held, (arguments, named))
@@ -139,11 +143,13 @@ def called(function, arguments, named):
         return moved(arguments[0], CUDA)
     if function is torch.Tensor.numpy and isinstance(arguments[0], OnCuda):
         return arguments[0].numpy()
+    if function is torch.Tensor.new_tensor and isinstance(arguments[0], OnCuda):
+        named = {"device": CUDA} | named
     device = named.get("device")
     on_cuda = device is not None and torch.device(device).type == "cuda"
     if on_cuda:
         named = named | {"device": torch.device("cpu")}
-        crossings["made on the host"] += function in (torch.tensor, torch.as_tensor)
+        crossings["made on the host"] += function in (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor)
     with torch._C.DisableTorchFunctionSubclass():
         made = function(*arguments, **named)
     return OnCuda(made) if on_cuda and not isinstance(made, OnCuda) else made

@@ -11,6 +11,7 @@ from diffopt.cli import main
 from diffopt.commands import evaluate
 from diffopt.config import load_config
 from diffopt.prior.motion_prior import load_prior
+from diffopt.prior.pose_prior import load_pose_prior
 from diffopt.result.result import Result
 from diffopt.simulation.synthetic import simulate_observation, synthetic_walk
 from diffopt.training.motion_prior import train
@@ -75,6 +76,14 @@ def test_train_prior(config):  # noqa: F811
 
     assert crossings["to device"] > 10
     assert all(parameter.isfinite().all() for parameter in weights.parameters())
+
+
+def test_train_pose_prior(config, tmp_path):  # noqa: F811
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("extends: nothing\nvalidation: {walker: b}\nsteps: 2\nbatch_size: 8\nwidth: 8\nlatent: 4\n")
+    out = tmp_path / "pose_prior.safetensors"
+    assert main(["train-pose-prior", "--config", str(recipe), f"data={config.data}", f"out={out}"]) == 0
+    assert all(parameter.isfinite().all() for parameter in load_pose_prior(out).parameters())
 
 
 def test_sample(tmp_path):

@@ -164,10 +164,10 @@ def joints_from_features(features: Float[Tensor, "*B F 263"]) -> Float[Tensor, "
 
 def canonical_skeleton(joints: Float[Tensor, "*B T 22 3"]) -> Float[Tensor, "*B T 22 3"]:
     """The same bone directions on HumanML3D's bone lengths, the root's path scaled by the legs of the first frame."""
-    lengths = _assets()["bone_lengths"].to(joints)
-    shin_and_thigh = [JOINT_INDEX["right_knee"], JOINT_INDEX["right_ankle"]]
-    legs = sum((joints[..., 0, joint, :] - joints[..., 0, PARENTS[joint], :]).norm(dim=-1) for joint in shin_and_thigh)
-    scale = lengths[shin_and_thigh].sum() / legs
+    lengths = _bone_lengths(like=joints)
+    knee, ankle = JOINT_INDEX["right_knee"], JOINT_INDEX["right_ankle"]
+    legs = sum((joints[..., 0, joint, :] - joints[..., 0, PARENTS[joint], :]).norm(dim=-1) for joint in (knee, ankle))
+    scale = (lengths[knee] + lengths[ankle]) / legs
     moved = [joints[..., 0, :] * scale[..., None, None]]
     for joint in range(1, BODY_JOINTS):
         direction = F.normalize(joints[..., joint, :] - joints[..., PARENTS[joint], :], dim=-1)
@@ -228,6 +228,11 @@ def _joint_rotations_6d(
         local.append(before.mT @ world[joint])
     # Columns one after the other, x then y.
     return rearrange(torch.stack(local, dim=-3)[..., :2], "... row column -> ... (column row)")
+
+
+@once_per_device
+def _bone_lengths() -> Float[Tensor, "22"]:
+    return _assets()["bone_lengths"]
 
 
 @once_per_device
