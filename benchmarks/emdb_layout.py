@@ -4,8 +4,8 @@
 
 Every sequence of the paper's Table 2 is filmed by a virtual camera and written as EMDB writes its truth, and as
 4DHumans, ViTPose and DROID-SLAM write what they see; with fewer sequences the tables show what is missing. Overrides
-are those of `diffopt evaluate`: `max_steps=2` shows within minutes what the tables look like, not what the method can
-do. Resumable as an evaluation is.
+are those of `diffopt evaluate`: `max_steps=2` shows within a minute what the tables look like, not what the method can
+do. The files are written anew each time, and so everything is scored anew.
 """
 
 import argparse
