@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,7 @@ from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.features import ARTICULATION, FEATURE_SIZE
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription, load_prior
 from diffopt.training.motion_prior import PriorFit, PriorTraining, train
-from diffopt.training.windows import MotionWindows, WindowRecipe, seed_of
+from diffopt.training.windows import WindowRecipe, seed_of
 from tests.offline_run import OfflineRun
 from tests.random_motion import random_motion
 
@@ -119,33 +120,32 @@ def test_a_training_that_goes_on_is_the_same_run_of_wandb_and_its_curves_are_who
     assert run.config["windows.longest"] == 16 and run.config["data"] == Path(config.data).name
 
 
-def test_every_process_of_a_training_draws_windows_and_noise_of_its_own(config):
-    clips, _ = split(read_motions(config.data), config.validation, config.excluded)
-
-    def drawn(rank: int) -> torch.Tensor:
-        windows = MotionWindows(clips, config.windows, AVERAGE_OFFSETS, 1, seed=0)
-        windows.rank = rank
-        return next(iter(windows))[0]
-
-    assert torch.equal(drawn(0), drawn(0)) and drawn(0).shape == drawn(0).shape
-    seeds = {seed_of(seed, rank, worker) for seed in range(10) for rank in range(10) for worker in range(10)}
-    assert len(seeds) == 1000
-    assert not torch.equal(drawn(0)[..., 0].sum(), drawn(1)[..., 0].sum())
+def test_seeds_of_different_names_differ():
+    names = [(seed, rank, worker) for seed in range(10) for rank in range(10) for worker in range(10)]
+    assert len({seed_of(*one) for one in names}) == 1000
+    assert seed_of(1, 2) == seed_of(1, 2)
 
 
-def test_a_training_goes_on_with_another_number_of_processes(config):
-    """Two processes, then one: as the command line starts them, so that each has a script to run again."""
-    recipe = Path(config.out).with_suffix(".yaml")
+def test_no_two_processes_draw_the_same_and_any_number_goes_on(config, tmp_path):
+    """Two processes, then one whose windows come from two workers."""
+    recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
         "extends: nothing\nvalidation: {walker: b}\nexcluded: {c: held out}\nnum_steps: 20\nvalidate_every: 2\n"
         "validation_batches: 1\nwindows: {longest: 16, shortest: 8, batch_size: 4}\n"
         "network: {width: 16, depth: 1, heads: 2}\nprecision: 32-true\n"
     )
-    command = [sys.executable, "-m", "diffopt.cli", "train-prior", "--config", str(recipe)]
-    command += [f"data={config.data}", f"out={config.out}", "device=cpu"]
-    for steps, devices in ((2, 2), (4, 1)):
-        ran = subprocess.run([*command, f"steps={steps}", f"devices={devices}"], capture_output=True)
+    command = [sys.executable, str(Path(__file__).with_name("witness.py")), str(tmp_path), "train-prior"]
+    command += ["--config", str(recipe), f"data={config.data}", f"out={config.out}", "device=cpu"]
+    for run in (["steps=2", "devices=2"], ["steps=4", "devices=1", "workers=2"]):
+        ran = subprocess.run([*command, *run], capture_output=True)
         assert ran.returncode == 0, ran.stderr.decode()[-2000:]
 
-    checkpoint = torch.load(f"{config.out}/checkpoints/last.ckpt", weights_only=True)
-    assert checkpoint["global_step"] == 4
+    notes = {
+        rank: [json.loads(line) for line in (tmp_path / f"{rank}.jsonl").read_text().splitlines()] for rank in (0, 1)
+    }
+    assert [note["step"] for note in notes[0]] == [0, 1, 2, 3] and [note["step"] for note in notes[1]] == [0, 1]
+    every = notes[0] + notes[1]
+    assert len({note["windows"] for note in every}) == len({note["noise"] for note in every}) == 6
+    # One each: of the two processes, and of the one that went on.
+    assert len({note["dropout"] for note in every}) == 3
+    assert torch.load(f"{config.out}/checkpoints/last.ckpt", weights_only=True)["global_step"] == 4

@@ -127,6 +127,9 @@ class PriorFit(pl.LightningModule):
         if self.windows is not None:
             self.windows.rank = self.global_rank
 
+    def on_train_start(self) -> None:
+        torch.manual_seed(seed_of(self.config.seed, self.global_step, self.global_rank))  # of dropout
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         # Of the seed, the step and the rank: noise that a resumed run draws on, and that no two ranks share.
         generator = generator_on(self.device, seed_of(self.config.seed, self.global_step, self.global_rank))
