@@ -45,11 +45,7 @@ PLAN = {
         "true_scale": {"composition": "true_scale"},
         "gaussian": {"composition": "gaussian"},
         "one_euro": {"composition": "one_euro"},
-        "full": {
-            "overrides": [
-                f"fit.stages.{s}.steps=2" for s in ("initial_warmup", "pose", "warmup", "guidance", "finetune")
-            ]
-        },
+        "full": {"overrides": [f"fit.stages.{s}.steps=2" for s in ("pose", "warmup", "guidance", "finetune")]},
     },
 }
 

@@ -312,7 +312,7 @@ def test_an_unknown_configuration_is_refused_with_those_that_ship():
     [
         (["device=tpu"], "auto, cpu, cuda"),
         (["logging.wandb=maybe"], "offline, online, disabled"),
-        (["fit.field.kind=spline"], "field, free"),
+        (["fit.field.kind=spline"], "local, cosine, free"),
         (["guidance.noise_start=1.5"], "'guidance.noise_start' is 1.5; expected 0 to 1."),
         (["fit.field.bandwidth_hz=0"], "'fit.field.bandwidth_hz' is 0; expected more than 0."),
         (["fit.field.bandwidth_hz=.nan"], "expected more than 0."),

@@ -282,7 +282,7 @@ def _check(config: Config) -> None:
     """What the types cannot say."""
     choices = {
         "device": (config.device, ("auto", "cpu", "cuda")),
-        "fit.field.kind": (config.fit.field.kind, ("field", "free")),
+        "fit.field.kind": (config.fit.field.kind, ("local", "cosine", "free")),
         "fit.root_trajectory": (config.fit.root_trajectory, ("prior", "feet", "composed")),
         "logging.wandb": (config.logging.wandb, ("offline", "online", "disabled")),
     }

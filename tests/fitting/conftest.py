@@ -9,7 +9,7 @@ from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription
 from diffopt.simulation.synthetic import simulate_observation, synthetic_walk
 
-STEPS = {"initial_warmup": 2, "pose": 2, "warmup": 3, "guidance": 5, "finetune": 3}
+STEPS = {"pose": 2, "warmup": 3, "guidance": 5, "finetune": 3}
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def small_prior():
 
 @pytest.fixture
 def short_recipe():
-    """Stages of 2, 2, 3, 5 and 3 steps."""
+    """Stages of 2, 3, 5 and 3 steps."""
     steps = "fit.stages.{}.steps={}"
     overrides = [steps.format(*pair) for pair in STEPS.items()]
     return load_config(overrides=[*overrides, "logging.wandb=disabled", "logging.checkpoint_every=1"])

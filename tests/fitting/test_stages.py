@@ -19,9 +19,9 @@ def test_locate_counts_through_the_stages():
 
 def test_a_longer_clip_gets_more_steps_and_an_empty_stage_is_left_out(short_recipe):
     short_recipe.fit.stages["guidance"].steps = 0
-    assert stage_lengths(short_recipe.fit, 60) == {"initial_warmup": 2, "pose": 2, "warmup": 3, "finetune": 3}
+    assert stage_lengths(short_recipe.fit, 60) == {"pose": 2, "warmup": 3, "finetune": 3}
     twice = stage_lengths(short_recipe.fit, 2 * short_recipe.fit.frames_per_step)
-    assert twice == {"initial_warmup": 4, "pose": 4, "warmup": 6, "finetune": 6}
+    assert twice == {"pose": 4, "warmup": 6, "finetune": 6}
 
 
 class Watch(pl.Callback):
@@ -59,14 +59,13 @@ def test_each_stage_moves_its_own_and_guidance_takes_turns(
     watch = fit_with(Watch(), walk, body, small_prior, short_recipe, tmp_path, monkeypatch)
     field, camera = frozenset({"field"}), frozenset({"correction"})
     assert watch.moved == [
-        *[("initial_warmup", field)] * 2,
         *[("pose", field)] * 2,
         *[("warmup", field)] * 3,
         *[("guidance", field), ("guidance", camera)] * 2,
         ("guidance", field),
         *[("finetune", field | camera)] * 3,
     ]
-    assert watch.new_optimizers == 5
+    assert watch.new_optimizers == 4
 
 
 def test_a_known_camera_is_held_exactly(walk, body, small_prior, short_recipe, tmp_path, monkeypatch):
@@ -88,8 +87,8 @@ def test_the_path_is_solved_anew_from_the_mended_bodies_once(
             starts.append((fit.stage, fit.start.transl.clone()))
 
     fit_with(Record(), walk, body, small_prior, short_recipe, tmp_path, monkeypatch)
-    before = [start for stage, start in starts if stage in ("initial_warmup", "pose")]
-    after = [start for stage, start in starts if stage not in ("initial_warmup", "pose")]
+    before = [start for stage, start in starts if stage == "pose"]
+    after = [start for stage, start in starts if stage != "pose"]
     assert all(torch.equal(start, before[0]) for start in before)
     assert all(torch.equal(start, after[0]) for start in after)
     assert not torch.equal(before[0], after[0])
@@ -138,7 +137,7 @@ def test_a_pose_prior_moves_the_articulation_and_nothing_else(walk, body, short_
         stage.updates = {"poses": Update(motion=True, camera=True, losses=LossWeights(pose_prior=1.0))}
     watch = fit_with(Gradients(), walk, body, None, short_recipe, tmp_path, monkeypatch)
     assert watch.losses == {"pose_prior", "total"}
-    assert watch.reached == {"field.pose"}
+    assert watch.reached == {"field.grid", "field.pose"}  # one grid serves all heads
 
 
 def test_a_pose_prior_is_read_only_when_asked_for(walk, body, small_prior, short_recipe, tmp_path, monkeypatch):
@@ -147,3 +146,25 @@ def test_a_pose_prior_is_read_only_when_asked_for(walk, body, small_prior, short
     short_recipe.fit.stages["guidance"].updates["human"].losses.pose_prior = 1.0
     with pytest.raises(DiffoptError, match="nowhere"):
         fit_with(pl.Callback(), walk, body, small_prior, short_recipe, tmp_path, monkeypatch)
+
+
+class Asked(pl.Callback):
+    """In which steps of the motion the prior is asked, and whether targets are held between."""
+
+    def __init__(self):
+        self.targets = []
+
+    def on_train_batch_end(self, trainer, fit, outputs, batch, batch_idx):
+        if fit.stage == "guidance" and fit.update.motion:
+            self.targets.append(fit.target.clean)
+
+
+def test_a_target_serves_as_many_steps_as_it_is_told(walk, body, small_prior, short_recipe, tmp_path, monkeypatch):
+    short_recipe.fit.stages["guidance"].steps = 12  # six of the motion, six of the camera
+    short_recipe.guidance.reuse = 3
+    watch = fit_with(Asked(), walk, body, small_prior, short_recipe, tmp_path, monkeypatch)
+
+    first, second = watch.targets[:3], watch.targets[3:6]
+    assert len(watch.targets) == 6
+    assert all(torch.equal(one, first[0]) for one in first) and all(torch.equal(one, second[0]) for one in second)
+    assert not torch.equal(first[0], second[0])

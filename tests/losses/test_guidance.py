@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diffopt.losses.guidance import Guidance, clean_target, guidance_loss, noise_levels
+from diffopt.losses.guidance import Guidance, clean_target, guidance_loss, guidance_target, noise_levels
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription
 
@@ -23,13 +23,18 @@ def features(prior):
     return torch.randn(2, 12, len(prior.mean), generator=torch.Generator().manual_seed(1))
 
 
+def drawn(prior, guidance, features, generator):
+    """The loss of features that are drawn to a target of their own."""
+    return guidance_loss(prior, guidance, features, guidance_target(prior, guidance, features.detach(), 0.0, generator))
+
+
 def test_gradient_is_that_of_equation_3(prior, features):
     """w (alpha/sigma) (x - x_hat) = w (eps_hat - eps), with eps_hat computed from the network's x_hat, by hand."""
     features = features.requires_grad_()
     level = torch.tensor([40, 40])
     guidance = Guidance(noise_start=40 / 99, noise_end=40 / 99, articulation_noise=1.0, score_weighting=True)
 
-    guidance_loss(prior, guidance, features, 0.0, torch.Generator().manual_seed(3)).backward()
+    drawn(prior, guidance, features, torch.Generator().manual_seed(3)).backward()
 
     noise = torch.randn(features.shape, generator=torch.Generator().manual_seed(3))
     alpha, sigma = (values[40] for values in (prior.schedule.alpha, prior.schedule.sigma))
@@ -47,7 +52,7 @@ def test_one_norm_weighs_every_feature_alike(prior, features):
     features = features.requires_grad_()
     guidance = Guidance(noise_start=40 / 99, noise_end=40 / 99, score_weighting=True, one_norm=True)
 
-    guidance_loss(prior, guidance, features, 0.0, torch.Generator().manual_seed(3)).backward()
+    drawn(prior, guidance, features, torch.Generator().manual_seed(3)).backward()
 
     noise = torch.randn(features.shape, generator=torch.Generator().manual_seed(3))
     alpha, sigma = (values[40] for values in (prior.schedule.alpha, prior.schedule.sigma))
@@ -100,7 +105,7 @@ def test_articulation_is_given_when_its_noise_is_zero(prior, features):
     prior.denoise = spy
     try:
         guidance = Guidance(noise_start=0.5, noise_end=0.5, articulation_noise=0.0)
-        guidance_loss(prior, guidance, features, 0.0, torch.Generator().manual_seed(0))
+        drawn(prior, guidance, features, torch.Generator().manual_seed(0))
     finally:
         prior.denoise = original
     alpha = prior.schedule.alpha[0]

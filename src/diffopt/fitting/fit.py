@@ -16,10 +16,11 @@ from diffopt.fitting.options import FitOptions, LossWeights, Stage, Update
 from diffopt.fitting.start import Start
 from diffopt.geometry.cameras import Cameras, to_camera
 from diffopt.initialisation.state import InitialState
-from diffopt.losses.guidance import Guidance
+from diffopt.losses.guidance import Guidance, GuidanceTarget
 from diffopt.motion.correction import CameraCorrection
 from diffopt.motion.field import ExpectedPath, MotionField
 from diffopt.motion.free import FreeMotion
+from diffopt.motion.local_field import LocalField
 from diffopt.motion.motion import Motion
 from diffopt.prior.interface import GuidingPrior
 from diffopt.prior.pose_prior import PosePrior
@@ -64,10 +65,13 @@ class SequenceFit(pl.LightningModule):
         self.start = Start(initial)
         num_frames = len(initial.motion)
         torch.manual_seed(seed)
-        if options.field.kind == "free":
-            self.field: MotionField | FreeMotion = FreeMotion(self.start.motion)
+        shape, duration_s = options.field, (num_frames - 1) / fps
+        if shape.kind == "free":
+            self.field: MotionField | LocalField | FreeMotion = FreeMotion(self.start.motion)
+        elif shape.kind == "local":
+            grids = (shape.bandwidth_hz, shape.features, shape.levels, shape.head_width)
+            self.field = LocalField(self.start.motion, duration_s, *grids)
         else:
-            shape, duration_s = options.field, (num_frames - 1) / fps
             path = ExpectedPath(self.start.transl)
             self.field = MotionField(duration_s, shape.bandwidth_hz, shape.width, shape.layers, path)
         self.correction = CameraCorrection(
@@ -83,6 +87,9 @@ class SequenceFit(pl.LightningModule):
         self._sole_heights: Tensor | None = None
         self.stage = next(iter(options.stages))
         self.progress = 0.0
+        self.steps_since_asked = 0
+        self.target: GuidanceTarget | None = None
+        """What the prior last took the windows for that it was asked about."""
         self.update = Update()
         self.losses: dict[str, Tensor] = {}
         """Every loss of the last step, unweighted, and their weighted total; read by the callbacks that report them
@@ -113,14 +120,15 @@ class SequenceFit(pl.LightningModule):
         ]
         return torch.optim.Adam([group | {"lr": group["full_lr"]} for group in groups if group["params"]], fused=True)
 
-    def take_turn(self, update: Update, progress: float) -> None:
+    def take_turn(self, update: Update, progress: float, steps_since_asked: int = 0) -> None:
         """Who moves in the next step, under which losses.
 
         Args:
             update: the stage's update whose turn it is.
             progress: how far the stage is, 0 to 1.
+            steps_since_asked: steps ago at which the prior was asked for the target that still holds; 0 asks it anew.
         """
-        self.update, self.progress = update, progress
+        self.update, self.progress, self.steps_since_asked = update, progress, steps_since_asked
         self.field.requires_grad_(update.motion)
         self.correction.requires_grad_(False)
         for parameter in self.correction.free_parameters():
@@ -131,7 +139,8 @@ class SequenceFit(pl.LightningModule):
         seed = self.seed * 1_000_003 + step
         # Where the window lies is asked on the host, where a slice is made of it.
         host = generator_on(torch.device("cpu"), seed)
-        generator = host if self.device.type == "cpu" else generator_on(self.device, seed)
+        # A target holds for the windows that the prior was asked about.
+        generator = generator_on(self.device, seed - self.steps_since_asked)
         length = min(self.options.frames_per_step, batch.num_frames)
         # About a frame drawn from the whole clip: windows drawn by their beginning would hardly ever hold its two ends.
         middle = int(torch.randint(batch.num_frames, (), generator=host))
@@ -151,6 +160,7 @@ class SequenceFit(pl.LightningModule):
             scale_px=self.options.reprojection_scale * batch.person_px[window],
             progress=self.progress,
             generator=generator,
+            target=self.target if self.steps_since_asked else None,
             sole_heights=self._soles(batch.betas),
             guided=self.update.losses.diffusion > 0,
         )
@@ -172,6 +182,8 @@ class SequenceFit(pl.LightningModule):
                 total = total + weight * value
                 self.losses[name] = value.detach()
         self.losses["total"] = total.detach()
+        if objective.target is not None:
+            self.target = objective.target
         # A turn in which nothing may move (a known camera's) is a step without a gradient.
         return total if total.requires_grad else None
 

@@ -16,7 +16,7 @@ from diffopt.fitting.batch import SequenceBatch
 from diffopt.fitting.options import LossScales
 from diffopt.fitting.start import Start
 from diffopt.geometry.cameras import project
-from diffopt.losses.guidance import Guidance, guidance_loss
+from diffopt.losses.guidance import Guidance, GuidanceTarget, guidance_loss, guidance_target
 from diffopt.losses.pose_prior import pose_prior_loss
 from diffopt.losses.reprojection import reprojection_loss
 from diffopt.losses.terms import (
@@ -30,6 +30,7 @@ from diffopt.losses.warmup import articulation_loss, warmup_loss
 from diffopt.motion.correction import CameraCorrection
 from diffopt.motion.field import MotionField
 from diffopt.motion.free import FreeMotion
+from diffopt.motion.local_field import LocalField
 from diffopt.motion.motion import Motion
 from diffopt.prior.interface import GuidingPrior
 from diffopt.prior.pose_prior import PosePrior
@@ -42,7 +43,7 @@ class Objective:
     What several losses need (the field's motion, its landmarks) is computed once.
     """
 
-    field: MotionField | FreeMotion
+    field: MotionField | LocalField | FreeMotion
     start: Start
     correction: CameraCorrection
     body: BodyModel
@@ -58,6 +59,9 @@ class Objective:
     progress: float
     """How far the stage is, 0 to 1."""
     generator: torch.Generator
+    """Says which windows the prior looks at, and their noise."""
+    target: GuidanceTarget | None
+    """What these windows are drawn to, if the prior was asked in a step before."""
     sole_heights: Float[Tensor, "4"]
     """Of the body's `FOOT_POINTS` over the ground that they stand on, metres."""
     guided: bool
@@ -171,7 +175,9 @@ class Objective:
         joints = self._read_landmarks[self._num_frames :, :BODY_JOINTS]
         windows = [rearrange(each, "(b n) ... -> b n ...", b=len(self._prior_phases)) for each in (rotations, joints)]
         features = prior.features(*windows)
-        return guidance_loss(prior, self.guidance, features, self.progress, self.generator)
+        if self.target is None:
+            self.target = guidance_target(prior, self.guidance, features.detach(), self.progress, self.generator)
+        return guidance_loss(prior, self.guidance, features, self.target)
 
 
 def prior_phases(

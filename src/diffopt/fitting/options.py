@@ -12,12 +12,19 @@ from diffopt.result.diagnostics import DiagnosticsOptions
 class FieldOptions:
     """The motion field."""
 
-    kind: str = "field"
-    """`field` (three networks of phase) or `free` (learnable tensors per frame, the paper's ablation)."""
+    kind: str = "local"
+    """`local` (features on grids of time), `cosine` (three networks of all of the clip's cosines, as in the paper) or
+    `free` (learnable tensors per frame, its ablation)."""
     width: int = at_least(1, 256)
-    """Units of each hidden layer."""
+    """`cosine`: units of each hidden layer."""
     layers: int = at_least(2, 3)
-    """Linear layers of each network."""
+    """`cosine`: linear layers of each network."""
+    features: int = at_least(1, 16)
+    """`local`: learned numbers per knot."""
+    levels: int = at_least(1, 5)
+    """`local`: grids; each has knots twice as far apart as the one before."""
+    head_width: int = at_least(1, 128)
+    """`local`: units of the heads' hidden layer."""
     bandwidth_hz: float = positive(6.0)
     """Fastest motion that the field resolves; everyday limbs stay below 6 Hz."""
 

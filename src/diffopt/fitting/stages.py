@@ -11,6 +11,7 @@ from diffopt.fitting.batch import SequenceBatch
 from diffopt.fitting.fit import SequenceFit
 from diffopt.fitting.options import FitOptions, Stage
 from diffopt.initialisation.recipe import WorldSolver
+from diffopt.losses.guidance import GuidanceTarget
 
 
 def stage_lengths(options: FitOptions, num_frames: int) -> dict[str, int]:
@@ -65,13 +66,17 @@ class StageSwitch(pl.Callback):
         for optimizer in trainer.optimizers:
             _set_step_size(optimizer, stage.final_lr, progress)
         updates = list(stage.updates.values())
-        fit.take_turn(updates[step % len(updates)], progress)
+        held = step // len(updates) % fit.guidance.reuse * len(updates)
+        fit.take_turn(updates[step % len(updates)], progress, held)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, fit: SequenceFit, checkpoint: dict[str, Any]) -> None:  # type: ignore[override]
         checkpoint["diffopt_stage"] = fit.stage
+        checkpoint["diffopt_target"] = None if fit.target is None else tuple(fit.target)
 
     def on_load_checkpoint(self, trainer: pl.Trainer, fit: SequenceFit, checkpoint: dict[str, Any]) -> None:  # type: ignore[override]
         fit.stage = checkpoint["diffopt_stage"]  # comes before configure_optimizers, as it must
+        if checkpoint["diffopt_target"] is not None:
+            fit.target = GuidanceTarget(*(part.to(fit.device) for part in checkpoint["diffopt_target"]))
 
 
 def _set_step_size(optimizer: Optimizer, final: float, progress: float) -> None:

@@ -6,6 +6,7 @@ questions: which target (how much noise, how many draws, how many denoising step
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -43,6 +44,8 @@ class Guidance:
     """Weight of the articulation, a block of hundreds of numbers."""
     windows: int = at_least(1, 2)
     """Windows of a long clip looked at per step."""
+    reuse: int = at_least(1, 3)
+    """Steps that are drawn to one target before the prior is asked again; the paper asks in every step."""
 
 
 def noise_levels(guidance: Guidance, progress: float, count: int, generator: torch.Generator) -> Float[Tensor, "B"]:
@@ -96,24 +99,30 @@ def clean_target(
     return estimate
 
 
-def guidance_loss(
+class GuidanceTarget(NamedTuple):
+    """What a motion's features are drawn to; no gradient."""
+
+    clean: Float[Tensor, "B T D"]
+    """What the prior takes the features for, x_hat of eq. 2; the mean over noise draws."""
+    weight: Float[Tensor, "B"]
+    """w of eq. 3 in units of (sigma / alpha): 1, or alpha sigma with `score_weighting`."""
+
+
+def guidance_target(
     prior: GuidingPrior,
     guidance: Guidance,
     features: Float[Tensor, "B T D"],
     progress: float,
     generator: torch.Generator,
-) -> Float[Tensor, ""]:
-    """L_Diff: half the squared distance of the features to the prior's target (paper, eq. 3).
+) -> GuidanceTarget:
+    """Ask the prior what it takes a motion for.
 
     Args:
         prior: the frozen prior; no gradient goes through it.
         guidance: how the target is made.
-        features: normalised features of B windows of the motion, differentiable.
+        features: normalised features of B windows of the motion.
         progress: how far the stage is, 0 to 1.
-        generator: source of noise.
-
-    Returns:
-        Mean over windows and frames, each block's mean weighted, dimensionless.
+        generator: source of noise, on the device of the features.
     """
     share = noise_levels(guidance, progress, len(features), generator)
     last = prior.schedule.num_steps - 1
@@ -123,10 +132,27 @@ def guidance_loss(
         clean_target(prior, features, root_level, articulation_level, guidance.denoise_steps, generator)
         for _ in range(guidance.draws)
     ]
-    squared = 0.5 * (features - torch.stack(targets).mean(dim=0)).square()
+    weight = torch.ones_like(share)
     if guidance.score_weighting:
-        alpha, sigma = prior.schedule.alpha[root_level], prior.schedule.sigma[root_level]
-        squared = (alpha * sigma).to(squared)[:, None, None] * squared
+        weight = prior.schedule.alpha[root_level] * prior.schedule.sigma[root_level]
+    return GuidanceTarget(torch.stack(targets).mean(dim=0), weight.to(features))
+
+
+def guidance_loss(
+    prior: GuidingPrior, guidance: Guidance, features: Float[Tensor, "B T D"], target: GuidanceTarget
+) -> Float[Tensor, ""]:
+    """L_Diff: half the squared distance of the features to the prior's target (paper, eq. 3).
+
+    Args:
+        prior: says which features are the root's.
+        guidance: how the blocks are weighted.
+        features: normalised features of B windows of the motion, differentiable.
+        target: what they are drawn to, see `guidance_target`.
+
+    Returns:
+        Mean over windows and frames, each block's mean weighted, dimensionless.
+    """
+    squared = 0.5 * target.weight[:, None, None] * (features - target.clean).square()
     if guidance.one_norm:
         return squared.mean()
     root, articulation = squared[..., prior.root], squared[..., prior.articulation]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from diffopt.errors import DiffoptError
-from diffopt.losses.guidance import Guidance, clean_target, guidance_loss
+from diffopt.losses.guidance import Guidance, clean_target, guidance_loss, guidance_target
 from diffopt.mocap.clip import AVERAGE_OFFSETS, pose
 from diffopt.prior.draw import draw
 from diffopt.prior.mdm.humanml3d import Normalization, features_from_joints, joints_from_features
@@ -79,7 +79,8 @@ def test_gradient_of_guidance_reaches_the_joints_and_is_right(prior):
     guidance = Guidance(noise_start=0.5, noise_end=0.5)
 
     features = prior.features(rotations[None], joints)
-    guidance_loss(prior, guidance, features, 0.0, torch.Generator().manual_seed(5)).backward()
+    target = guidance_target(prior, guidance, features.detach(), 0.0, torch.Generator().manual_seed(5))
+    guidance_loss(prior, guidance, features, target).backward()
 
     level = torch.full((1,), round(0.5 * 49))
     target = clean_target(prior, features.detach(), level, level, 1, torch.Generator().manual_seed(5))
