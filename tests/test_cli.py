@@ -19,6 +19,7 @@ from diffopt.observation.observation import Observation
 from diffopt.prior.mdm.network import MdmNetwork
 from diffopt.result.result import Result
 from diffopt.simulation.synthetic import simulate_observation, synthetic_walk
+from tests.offline_run import OfflineRun
 
 STEPS = 6
 SHORT = [
@@ -113,7 +114,14 @@ class PressCtrlC(pl.Callback):
 
 def test_an_interrupted_fit_goes_on_to_the_same_result(fitted, walk, listening, tmp_path, monkeypatch, capsys):
     """Ctrl-C ends with 130 and says what to do; the same command then ends bit for bit where the unbroken fit did."""
-    arguments = ["fit", f"source={walk}", f"out={tmp_path / 'result'}", "pictures=false", *SHORT]
+    arguments = [
+        "fit",
+        f"source={walk}",
+        f"out={tmp_path / 'result'}",
+        "pictures=false",
+        *SHORT,
+        "logging.wandb=offline",
+    ]
     trainer = pl.Trainer
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -123,6 +131,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_result(fitted, walk, listening, 
     assert "The same command goes on" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert not (tmp_path / "result").exists()
+    assert OfflineRun(tmp_path / ".result.work").exit_codes == [1]
     (checkpoint,) = tmp_path.glob(".result.work/checkpoints-*/last.ckpt")
     assert 0 < torch.load(checkpoint, weights_only=True)["global_step"] <= 3 * STEPS + 4
 
@@ -132,6 +141,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_result(fitted, walk, listening, 
     np.testing.assert_array_equal(resumed.body_pose, unbroken.body_pose)
     np.testing.assert_array_equal(resumed.transl, unbroken.transl)
     np.testing.assert_array_equal(resumed.translation_w2c, unbroken.translation_w2c)
+    assert OfflineRun(tmp_path / "result").exit_codes == [0]
 
 
 def test_config_prints_the_whole_configuration(capsys, tmp_path):

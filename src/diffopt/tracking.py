@@ -3,6 +3,8 @@
 import os
 import secrets
 import shutil
+import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,10 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import Logger
 from wandb.errors import AuthenticationError
+from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue]
 
 from diffopt.errors import DiffoptError
+from diffopt.files.record_log import records
 
 PRIVATE: dict[str, Any] = {
     "console": "off",
@@ -31,6 +35,8 @@ PRIVATE: dict[str, Any] = {
     "x_save_requirements": False,
 }
 """W&B's settings that leave out host, user, command line, code, git, packages, screen output and load."""
+
+PATIENCE_S = 30
 
 
 def refuse_without_account(mode: str) -> None:
@@ -163,7 +169,22 @@ class Run(Logger):
         run, self._run = self._run, None
         folder = Path(run.settings.sync_dir)
         run.finish(exit_code=0 if status == "success" else 1)
+        _wait_for_its_end(folder / f"run-{run.id}.wandb")
         shutil.rmtree(folder / "logs", ignore_errors=True)  # of W&B's own doings; they name folders of this machine
+
+
+def _wait_for_its_end(path: Path) -> None:
+    """`wandb.Run.finish` returns while W&B's own process is still writing the end of the run's file."""
+    patience = time.monotonic() + PATIENCE_S
+    while time.monotonic() < patience:
+        try:
+            *_, last = records(path)
+        except (EOFError, FileNotFoundError, ValueError):  # ValueError: no record yet
+            last = b""
+        if Record.FromString(last).HasField("exit"):
+            return
+        time.sleep(0.01)
+    warnings.warn(f"{path}: Weights & Biases did not finish this file within {PATIENCE_S} s.", stacklevel=2)
 
 
 class Replay(Logger, pl.Callback):
