@@ -7,7 +7,6 @@ crop. Their files come out of the installed mediapipe package, of which nothing 
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,8 +14,8 @@ from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
 from diffopt.errors import DiffoptError
+from diffopt.frontend.network import INSTALL, Network
 
-INSTALL = "pip install --no-deps mediapipe==0.10.14 && pip install 'diffopt[video]'"
 KEYPOINTS = 33
 LEFT_RIGHT = ((1, 4), (2, 5), (3, 6), (7, 8), (9, 10), *((left, left + 1) for left in range(11, 33, 2)))
 """Pairs of keypoints that a mirror exchanges."""
@@ -62,8 +61,8 @@ class BlazePose:
 
     def __init__(self, model_folder: Path | None = None, threads: int = 2) -> None:
         folder = model_folder or find_models()
-        self._detector = _Network(folder / "pose_detection" / "pose_detection.tflite", threads)
-        self._reader = _Network(folder / "pose_landmark" / "pose_landmark_full.tflite", threads)
+        self._detector = Network(folder / "pose_detection" / "pose_detection.tflite", threads)
+        self._reader = Network(folder / "pose_landmark" / "pose_landmark_full.tflite", threads)
         self._anchors = _anchors()
 
     def find(self, picture: UInt8[ndarray, "H W 3"]) -> Roi | None:
@@ -119,27 +118,6 @@ def find_models() -> Path:
             return folder
     found = f"mediapipe without BlazePose's files in {places[0].parent}" if places else "no mediapipe package"
     raise DiffoptError(f"Found {found}; expected BlazePose's network files of mediapipe 0.10.14; run: {INSTALL}")
-
-
-class _Network:
-    """A .tflite file; outputs are told apart by their shapes."""
-
-    def __init__(self, path: Path, threads: int) -> None:
-        try:
-            from ai_edge_litert.interpreter import Interpreter  # absent where no video is ever read
-        except ImportError as error:
-            raise DiffoptError(f"Found no ai-edge-litert; expected it to run {path.name}; run: {INSTALL}") from error
-        if not path.is_file():
-            raise DiffoptError(f"{path}: no such file; expected one of BlazePose's networks; run: {INSTALL}")
-        self._interpreter: Any = Interpreter(str(path), num_threads=threads)
-        self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._outputs = {tuple(o["shape"].tolist()): o["index"] for o in self._interpreter.get_output_details()}
-
-    def __call__(self, picture: Float[ndarray, "S S 3"]) -> dict[tuple[int, ...], ndarray]:
-        self._interpreter.set_tensor(self._input, picture[None])
-        self._interpreter.invoke()
-        return {shape: self._interpreter.get_tensor(index)[0] for shape, index in self._outputs.items()}
 
 
 def _anchors() -> Float[ndarray, "2254 2"]:
