@@ -55,6 +55,8 @@ class Config:
     """The result folder; by default `out/` and the name of the source."""
     overwrite: bool = False
     """Replace a result that is already there."""
+    force: bool = False
+    """Fit even where too little was seen of the person to trust it."""
     pictures: bool = True
     """Draw the result when the fit is done."""
     seed: int = 0

@@ -103,20 +103,25 @@ def test_extent_is_the_way_of_typical_points():
 def test_a_filmed_pan_is_found_in_its_pixels(tmp_path):
     truth, wall = turn(24, 12), texture()
     film = write_film(tmp_path / "pan.mp4", [picture_of_far_wall(rotation, wall) for rotation in truth])
-    tracks = track_scene(open_video(film), nobody(24), 300, SILENT)
+    tracks = track_scene(open_video(film), [nobody(24)], np.zeros((0, 24, 4)), 300, SILENT)
     camera = solve_camera(tracks, 24, *SIZE, CameraOptions(focal_px=FOCAL_PX), SILENT)
 
     assert camera.kind == "turning"
     assert angles_deg(camera.rotation_w2c, truth).max() < 0.05
 
 
-def test_nothing_is_tracked_on_the_person(tmp_path):
+def test_nothing_is_tracked_on_people(tmp_path):
+    """One was read and fills the left half, of another only a box in the lower right is known."""
     film = write_film(tmp_path / "still.mp4", [texture(side=480)] * 4)
     person = nobody(4)
     left_half = np.zeros((8, 12), dtype=bool)
     left_half[:, :6] = True
     person.masks[:] = np.packbits(left_half)
-    tracks = track_scene(open_video(film), person, 300, SILENT)
+    others = np.tile(np.array([300.0, 300, 500, 500]), (1, 4, 1))
+    others[0, 0] = np.nan
+    tracks = track_scene(open_video(film), [person], others, 300, SILENT)
 
     assert len(tracks.point) > 100
     assert tracks.xy_px[:, 0].min() > 240
+    low = (tracks.xy_px > 310).all(axis=1)
+    assert low[tracks.frame == 0].any() and not low[tracks.frame > 0].any()

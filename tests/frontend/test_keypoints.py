@@ -1,4 +1,4 @@
-"""Following one person: found, lost, found again; with a detector that sees what the test tells it to."""
+"""Reading one person along a track of boxes; with a reader that sees what the test tells it to."""
 
 from pathlib import Path
 
@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from rich.progress import Progress
 
-from diffopt.errors import DiffoptError
 from diffopt.frontend.blazepose import BlazePose, Pose, Roi
-from diffopt.frontend.keypoints import track_person
+from diffopt.frontend.keypoints import stretches, track_person
 from diffopt.frontend.video import Video, open_video
 from tests.frontend.worlds import write_film
 
@@ -17,31 +16,35 @@ SILENT = Progress(disable=True)
 
 
 class Script(BlazePose):
-    """A stand-in for BlazePose: `finds` and `reads` say in which frames it succeeds; brightness tells the frame."""
+    """A stand-in for BlazePose: people walk from `places`, a pixel to the right in every frame; brightness tells it."""
 
-    def __init__(self, finds: set[int], reads: set[int]) -> None:
-        self.finds, self.reads = finds, reads
+    def __init__(self, places: list[float], reads: set[int], finds: bool = True) -> None:
+        self.places, self.reads, self.finds = places, reads, finds
+        self.found = 0
 
     def frame(self, picture: np.ndarray) -> int:
         return round(float(picture.mean()) / 8)
 
     def find(self, picture: np.ndarray) -> Roi | None:
-        frame = self.frame(picture)
-        return Roi(np.array([32.0 + frame, 24.0]), 20.0, 0.0) if frame in self.finds else None
+        self.found += 1
+        height, width = picture.shape[:2]
+        return Roi(np.array([width, height]) / 2, 20.0, 0.0) if self.finds else None
 
     def read(self, picture: np.ndarray, roi: Roi) -> Pose:
         frame = self.frame(picture)
-        # Whoever looks at the right place with the right size sees the person.
-        right = frame in self.reads and abs(roi.center_px[0] - 32 - frame) < 4
+        off = [abs(roi.center_px[0] - place - frame) for place in self.places]
+        right = frame in self.reads and min(off) < 6
+        center = np.array([self.places[int(np.argmin(off))] + frame, 24.0])
         mask = np.zeros(picture.shape[:2], dtype=bool)
         mask[:, : mask.shape[1] // 2] = True
+        keypoints = center + np.linspace([-4, -10], [4, 10], 33)
         return Pose(
-            keypoints_px=np.full((33, 2), float(frame)),
+            keypoints_px=keypoints,
             visibility=np.full(33, 0.9),
             landmarks_c=np.full((33, 3), float(frame)),
             score=0.9 if right else 0.1,
             mask=mask,
-            next_roi=Roi(np.array([33.0 + frame, 24.0]), 20.0, 0.0),
+            next_roi=Roi(center, 20.0, 0.0),
             crop_center_px=roi.center_px,
         )
 
@@ -53,43 +56,59 @@ def video(tmp_path: Path) -> Video:
     )
 
 
-def track(video: Video, script: Script, max_gap_s: float = 1.0):
-    return track_person(video, script, max_gap_s, SILENT)
+def boxes(place: float) -> np.ndarray:
+    x = place + np.arange(FRAMES, dtype=float)[:, None]
+    return np.concatenate([x - 5, np.full_like(x, 13), x + 5, np.full_like(x, 35)], axis=1)
 
 
-def test_a_person_is_followed_without_finding_again(video):
-    found = track(video, Script({0}, set(range(FRAMES))))
+def track(video: Video, script: Script, boxes_px: np.ndarray):
+    return track_person(video, script, boxes_px, SILENT, "person 1")
 
-    assert found.seen.all()
-    assert np.array_equal(found.keypoints_px[:, 0, 0], np.arange(FRAMES))
+
+def test_a_person_is_read_along_the_boxes_and_found_but_once(video):
+    script = Script([10], set(range(FRAMES)))
+    found = track(video, script, boxes(10))
+
+    assert found.seen.all() and script.found == 1
+    np.testing.assert_allclose(found.keypoints_px.mean(axis=1)[:, 0], 10 + np.arange(FRAMES))
     assert found.mask(3)[:, :2].all()
     assert not found.mask(3)[:, -2:].any()
 
 
-def test_a_lost_person_is_found_again(video):
-    found = track(video, Script({0, 12}, set(range(FRAMES)) - {8, 9, 10, 11}))
+def test_nobody_is_read_where_the_boxes_end_or_nothing_is_to_be_believed(video):
+    where = boxes(10)
+    where[20:] = np.nan
+    found = track(video, Script([10], set(range(FRAMES)) - {8, 9}), where)
 
-    assert np.array_equal(np.flatnonzero(~found.seen), [8, 9, 10, 11])
+    assert np.flatnonzero(~found.seen).tolist() == [8, 9, *range(20, FRAMES)]
+    assert np.isnan(found.keypoints_px[8]).all()
+    part = found.part(7, 11)
+    assert part.seen.tolist() == [True, False, False, True]
+    assert part.mask_width == found.mask_width and len(part.masks) == 4
 
 
-def test_frames_before_the_first_find_get_a_second_look(video):
-    found = track(video, Script({3}, set(range(FRAMES))))
+def test_a_neighbour_in_the_same_region_is_not_taken_for_the_person(video):
+    """Boxes go on where nobody stands any more, near to somebody else."""
+    found = track(video, Script([22], set(range(FRAMES))), boxes(10))
 
-    assert found.seen.all()
+    assert not found.seen.any()
+
+
+def test_where_the_finder_sees_nothing_the_whole_box_is_read(video):
+    assert track(video, Script([10], set(range(FRAMES)), finds=False), boxes(10)).seen.all()
 
 
 @pytest.mark.parametrize(
-    ("script", "told"),
+    ("seen", "spans"),
     [
-        (Script(set(), set()), "no person found in 30 frames"),
-        (Script({0, 25}, set(range(5)) | set(range(25, FRAMES))), "from frame 5 to 24"),
-        (Script({0}, set(range(12))), "from frame 12 to 29"),
+        ("111111", [(0, 6)]),
+        ("001100", [(0, 6)]),
+        ("110011", [(0, 6)]),
+        ("1110001", [(0, 3), (6, 7)]),
+        ("0001000111", [(7, 10), (3, 4)]),
+        ("000100", [(3, 6)]),
+        ("0000", []),
     ],
 )
-def test_nobody_or_somebody_long_gone_is_told(video, script, told):
-    with pytest.raises(DiffoptError, match=told):
-        track(video, script)
-
-
-def test_a_longer_gap_may_be_allowed(video):
-    assert track(video, Script({0}, set(range(12))), max_gap_s=2.0).seen.sum() == 12
+def test_stretches_end_at_long_gaps(seen, spans):
+    assert stretches(np.array([c == "1" for c in seen]), 2.0) == spans

@@ -9,9 +9,14 @@ import torch
 from rich.progress import Progress
 
 from diffopt.body.model import load_body
-from diffopt.frontend import prepare as module
+from diffopt.errors import DiffoptError
+from diffopt.frontend import people
+from diffopt.frontend import stages as module
+from diffopt.frontend.finders import Found
 from diffopt.frontend.options import FrontendOptions
+from diffopt.frontend.people import find_people
 from diffopt.frontend.prepare import prepare
+from diffopt.frontend.video import open_video
 from diffopt.show.raster import View, draw_mesh
 from diffopt.simulation.walk import synthetic_walk
 from tests.frontend.worlds import CENTER, FOCAL_PX, SIZE, angles_deg, picture_of_far_wall, texture, turn, write_film
@@ -67,7 +72,7 @@ def test_film_to_observation_and_again_from_the_cache(film, options, tmp_path, m
     def never(*_):
         raise AssertionError("was kept, must not be made again")
 
-    for stage in ("track_person", "track_scene", "solve_camera"):
+    for stage in ("find_people", "track_person", "track_scene", "solve_camera"):
         monkeypatch.setattr(module, stage, never)
     options.body.steps = 60
     again = prepare(path, options, tmp_path / "kept", progress=Progress(disable=True))
@@ -81,3 +86,45 @@ def test_a_span_is_prepared_alone(film, options, tmp_path):
     seen = prepare(film[0], options, tmp_path, progress=Progress(disable=True))
 
     assert seen.num_frames == 7
+
+
+def part(film, options, tmp_path, boxes: dict[int, list[list[float]]], **more):
+    """Prepare the film with finders that see only what they are told."""
+
+    class Told:
+        start_score, keep_score = 0.4, 0.1
+
+        def __init__(self) -> None:
+            self.frame = -2
+
+        def __call__(self, picture):
+            self.frame += 2
+            found = np.array(boxes.get(self.frame, []), dtype=float).reshape(-1, 4)
+            return Found(found, np.full(len(found), 0.6))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(people, "MultiPose", Told)
+        patch.setattr(people, "NanoDet", Told)
+        return prepare(film[0], options, tmp_path, progress=Progress(disable=True), **more)
+
+
+def test_who_comes_late_is_fitted_from_then_on(film, options, tmp_path):
+    """Nobody in the first eight frames; gaps up to three frames are bridged."""
+    options.max_gap_s, options.body.steps = 0.1, 5
+    everyone = find_people(open_video(film[0]), 2.0, Progress(disable=True))
+    boxes = {frame: [everyone.boxes(1, FRAMES)[frame].tolist()] for frame in range(8, FRAMES)}
+    boxes[FRAMES - 1] = boxes[18]
+    seen = part(film, options, tmp_path, boxes, force=True)
+
+    told = json.loads(seen.provenance)
+    assert (seen.num_frames, told["span"], told["person"]) == (12, [8, 20], 1)
+
+
+def test_nobody_and_nobody_to_be_trusted_are_refused_with_everybody_drawn(film, options, tmp_path):
+    with pytest.raises(DiffoptError, match=r"nobody found. See .*people.jpg and choose"):
+        part(film, options, tmp_path / "a", {})
+    assert (tmp_path / "a" / "people.jpg").is_file()
+    wall = {frame: [[20.0, 20.0, 120.0, 320.0]] for frame in range(0, FRAMES + 2)}
+    with pytest.raises(DiffoptError, match=r"person 1: the body cannot be read in any frame"):
+        part(film, options, tmp_path / "b", wall, force=True)
+    assert (tmp_path / "b" / "people.jpg").is_file()

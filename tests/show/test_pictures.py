@@ -149,7 +149,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path, walk, video):
     with pytest.raises(DiffoptError, match="120 x 160 pixels but the result's are 160 x 120"):
         show(folder, tall, observation)
     with pytest.raises(DiffoptError, match="has 8 frames"):
-        show(folder, video, observation, start_frame=1)
+        show(folder, video, dataclasses.replace(observation, provenance='{"span": [1, 10]}'))
     smpl = dataclasses.replace(result, body_model="smpl").write(tmp_path / "smpl")
     with pytest.raises(DiffoptError, match="fitted with the 'smpl' body"):
         show(smpl, video, observation)

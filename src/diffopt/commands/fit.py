@@ -61,7 +61,7 @@ def fit(
     work = folder.parent / f".{folder.name}.work"
     seconds: dict[str, float] = {}
     body = load_body(config.body.model)
-    observation = observed or _timed(seconds, "front end", lambda: _observe(config, body, work))
+    observation = observed or _timed(seconds, "front end", lambda: _observe(config, body, folder, work))
     _check_body(observation, body)
     for line in import_notes(observation):
         console.print(f"  {escape(line)}", soft_wrap=True)
@@ -90,8 +90,7 @@ def fit(
     pictures: list[Path] = []
     if config.pictures:
         video = Path(config.source) if is_video(config.source) else None
-        start = config.frontend.start_frame
-        pictures = _timed(seconds, "pictures", lambda: show(folder, video, observation, body, start))
+        pictures = _timed(seconds, "pictures", lambda: show(folder, video, observation, body))
     _summary(console, result, folder, pictures, seconds)
     return folder
 
@@ -103,14 +102,20 @@ def result_folder(config: Config) -> Path:
     return folder_of_its_own(Path(config.out) if config.out else Path("out") / Path(config.source).stem)
 
 
-def _observe(config: Config, body: BodyModel, work: Path) -> Observation:
+def people_sheet(folder: Path) -> Path:
+    """Where everybody in a video is drawn, beside the result."""
+    return folder.with_name(f"{folder.name}_people.jpg")
+
+
+def _observe(config: Config, body: BodyModel, folder: Path, work: Path) -> Observation:
     source = Path(config.source)
     if not source.exists():
         raise DiffoptError(
             f"{source}: no such file. `source=` takes a video, an observation (.npz) or another tool's result file."
         )
     if is_video(config.source):
-        return prepare(source, config.frontend, work / "frontend", body, config.body.height_m)
+        sheet, kept = people_sheet(folder), work / "frontend"
+        return prepare(source, config.frontend, kept, body, config.body.height_m, sheet=sheet, force=config.force)
     observation = read(source, body=body)
     if config.body.height_m is not None:
         observation = replace(observation, height_m=config.body.height_m)

@@ -22,10 +22,10 @@ def prepare_to_file(config: Config, console: Console) -> Path:
         raise DiffoptError(f"{path}: exists already. Choose another `out=` or set `overwrite=true`.")
     if not is_video(config.source):
         raise DiffoptError(f"source='{config.source}': expected a video ({', '.join(VIDEO_SUFFIXES)}).")
-    body = load_body(config.body.model)
-    observation = prepare(
-        Path(config.source), config.frontend, path.parent / f".{path.stem}.work", body, config.body.height_m
-    )
+    work = path.parent / f".{path.stem}.work"
+    sheet = path.with_name(f"{path.stem}_people.jpg")
+    body, height = load_body(config.body.model), config.body.height_m
+    observation = prepare(Path(config.source), config.frontend, work, body, height, sheet=sheet, force=config.force)
     path.parent.mkdir(parents=True, exist_ok=True)
     observation.save(path)
     console.print(f"Observation: {path}. Fit it with `diffopt fit source={path}`.")

@@ -20,4 +20,4 @@ def show_again(folder: Path, video: Path | None) -> list[Path]:
     config = load_config(folder / "config.yaml")
     if video is None and is_video(config.source) and Path(config.source).is_file():
         video = Path(config.source)
-    return show(folder, video, None, body_of(result, folder), config.frontend.start_frame)
+    return show(folder, video, None, body_of(result, folder))

@@ -20,7 +20,8 @@ FINDERS = ("movenet_multipose_256x256", "nanodet_416")
 _DOUBLE = 0.5
 _TILE, _TILE_OVERLAP = 0.67, 0.3
 _SMALL = 0.25
-_NANODET_MEAN, _NANODET_STD = np.float32([103.53, 116.28, 123.675]), np.float32([57.375, 57.12, 58.395])
+_NANODET_MEAN = np.array([103.53, 116.28, 123.675], dtype=np.float32)
+_NANODET_STD = np.array([57.375, 57.12, 58.395], dtype=np.float32)
 
 
 @dataclass(frozen=True)

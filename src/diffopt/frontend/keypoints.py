@@ -1,20 +1,22 @@
-"""One person through a whole video: keypoints, landmarks and mask of every frame in which that person is seen."""
+"""One person through a whole video: keypoints, landmarks and mask of every frame in which that person can be read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from rich.progress import Progress
 
-from diffopt.errors import DiffoptError
 from diffopt.frontend.blazepose import KEYPOINTS, BlazePose, Pose, Roi
+from diffopt.frontend.boxes import enlarged, overlap
 from diffopt.frontend.video import Video
 
 MASK_SIDE_PX = 320
 """Masks are kept with this many pixels along the longer side: enough to keep the person out of the camera's tracks."""
-_LOST_SCORE, _VISIBLE = 0.5, 0.3
-_SMALL = 0.8
+_LOST_SCORE, _VISIBLE = 0.3, 0.3
+_LOOK_AROUND, _BOX_MARGIN = 0.15, 1.25
+_BODY_MARGIN, _SAME_BODY = 0.05, 0.4
+"""Skin and clothes stand out beyond the keypoints; from this overlap on, a body and a box are one person's."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +41,38 @@ class PersonTrack:
         bits = np.unpackbits(self.masks[frame], count=size)
         return bits.reshape(self.mask_height, self.mask_width).astype(bool)
 
+    def part(self, start: int, stop: int) -> "PersonTrack":
+        """Some of the frames."""
+        arrays = {name: value[start:stop] for name, value in vars(self).items() if isinstance(value, ndarray)}
+        return replace(self, **arrays)
 
-def track_person(video: Video, blazepose: BlazePose, max_gap_s: float, progress: Progress) -> PersonTrack:
-    """Follow the most visible person; look over the whole picture again whenever that person is lost.
+
+def stretches(seen: Bool[ndarray, "T"], max_gap: float) -> list[tuple[int, int]]:
+    """Spans of frames in which somebody is never out of sight for more than `max_gap` frames, the longest first.
+
+    Up to as many frames before the first sight and after the last one belong to them.
+    """
+    at = np.flatnonzero(seen)
+    cuts = np.flatnonzero(np.diff(at) - 1 > max_gap) + 1
+    spans = [(int(run[0]), int(run[-1]) + 1) for run in np.split(at, cuts) if len(run)]
+    if spans and spans[0][0] <= max_gap:
+        spans[0] = (0, spans[0][1])
+    if spans and len(seen) - spans[-1][1] <= max_gap:
+        spans[-1] = (spans[-1][0], len(seen))
+    return sorted(spans, key=lambda span: span[0] - span[1])
+
+
+def track_person(
+    video: Video, blazepose: BlazePose, boxes_px: Float[ndarray, "T 4"], progress: Progress, description: str
+) -> PersonTrack:
+    """Read one person where that one was followed.
 
     Args:
         video: the frames.
-        blazepose: the detector.
-        max_gap_s: how long the person may be out of sight, seconds.
+        blazepose: the reader.
+        boxes_px: about the person; NaN in frames in which nobody is looked for.
         progress: shows the frames done.
-
-    Raises:
-        DiffoptError: nobody is found, or the person is lost for longer than `max_gap_s`.
+        description: what to show them under.
     """
     total = video.num_frames
     shrink = MASK_SIDE_PX / max(video.width, video.height)
@@ -68,10 +90,13 @@ def track_person(video: Video, blazepose: BlazePose, max_gap_s: float, progress:
         mask_height=shape[0],
         mask_width=shape[1],
     )
-    rois: dict[int, Roi] = {}
-
-    def note(frame: int, roi: Roi, pose: Pose) -> None:
-        rois[frame] = roi
+    roi = None
+    for frame, picture in enumerate(progress.track(video.frames(), total=total, description=description)):
+        reading = None if np.isnan(boxes_px[frame]).any() else _read(blazepose, picture, boxes_px[frame], roi)
+        if reading is None:
+            roi = None
+            continue
+        roi, pose = reading
         track.keypoints_px[frame] = pose.keypoints_px
         track.visibility[frame] = pose.visibility
         track.landmarks_c[frame] = pose.landmarks_c
@@ -79,35 +104,43 @@ def track_person(video: Video, blazepose: BlazePose, max_gap_s: float, progress:
         track.crop_side_px[frame] = roi.side_px
         track.masks[frame] = np.packbits(pose.mask[np.ix_(rows, columns)])
         track.seen[frame] = True
-
-    roi = None
-    for frame, picture in enumerate(progress.track(video.frames(), total=total, description="keypoints")):
-        pose = blazepose.read(picture, roi) if roi is not None else None
-        if roi is None or pose is None or not _credible(roi, pose):
-            roi = blazepose.find(picture)
-            pose = blazepose.read(picture, roi) if roi is not None else None
-        if roi is None or pose is None or not _credible(roi, pose):
-            roi = None
-            continue
-        note(frame, roi, pose)
         roi = pose.next_roi
-    # Where the finder failed or took a part for the whole, the reader often succeeds once it is known where the person
-    # was before and after.
-    doubtful = _doubtful(track)
-    if rois and doubtful.any():
-        sure = {frame: roi for frame, roi in rois.items() if not doubtful[frame]}
-        last = int(np.flatnonzero(doubtful)[-1])
-        pictures = zip(range(last + 1), video.frames(), strict=False)
-        for frame, picture in progress.track(pictures, total=last + 1, description="unseen"):
-            if doubtful[frame]:
-                roi = _between(sure, frame)
-                pose = blazepose.read(picture, roi)
-                # Somebody who really is smaller is read as such in the larger crop too.
-                as_large = 0.8 < pose.next_roi.side_px / roi.side_px < 1.25
-                if _credible(roi, pose) and (as_large or not track.seen[frame]):
-                    note(frame, roi, pose)
-    _check_seen(video, track.seen, max_gap_s)
     return track
+
+
+def _read(
+    blazepose: BlazePose, picture: UInt8[ndarray, "H W 3"], box_px: Float[ndarray, "4"], before: Roi | None
+) -> tuple[Roi, Pose] | None:
+    """The first region that shows the box's person: where the last frame pointed, as found in the box, all of it."""
+    for region in (lambda: before, lambda: _find(blazepose, picture, box_px), lambda: _about(box_px)):
+        roi = region()
+        pose = None if roi is None else blazepose.read(picture, roi)
+        if roi is not None and pose is not None and _credible(roi, pose) and _fits(pose, box_px):
+            return roi, pose
+    return None
+
+
+def _find(blazepose: BlazePose, picture: UInt8[ndarray, "H W 3"], box_px: Float[ndarray, "4"]) -> Roi | None:
+    """The person by the finder that also sees how a body is turned, in the box alone."""
+    height, width = picture.shape[:2]
+    x0, y0, x1, y1 = enlarged(box_px[None], _LOOK_AROUND)[0].clip(0, [width, height, width, height]).astype(int)
+    if x1 - x0 < 2 or y1 - y0 < 2:
+        return None
+    roi = blazepose.find(np.ascontiguousarray(picture[y0:y1, x0:x1]))
+    return None if roi is None else replace(roi, center_px=roi.center_px + np.array([x0, y0]))
+
+
+def _about(box_px: Float[ndarray, "4"]) -> Roi:
+    return Roi((box_px[:2] + box_px[2:]) / 2, _BOX_MARGIN * float(np.max(box_px[2:] - box_px[:2])), 0.0)
+
+
+def _fits(pose: Pose, box_px: Float[ndarray, "4"]) -> bool:
+    """Whether the body read is the box's, and not that of a neighbour; limbs out of the picture have no say."""
+    sure = pose.keypoints_px[pose.visibility > _VISIBLE]
+    if len(sure) < 2:
+        return False
+    body = np.concatenate([sure.min(axis=0), sure.max(axis=0)])
+    return bool(overlap(enlarged(body[None], _BODY_MARGIN), box_px[None])[0, 0] > _SAME_BODY)
 
 
 def _credible(roi: Roi, pose: Pose) -> bool:
@@ -120,42 +153,3 @@ def _credible(roi: Roi, pose: Pose) -> bool:
     turned = abs(np.angle(np.exp(1j * (pose.next_roi.roll - roi.roll))))
     visible = float((pose.visibility[11:] > _VISIBLE).mean())
     return pose.score >= _LOST_SCORE and moved < 0.3 and 0.5 < grown < 2 and bool(turned < 0.8) and visible > 0.3
-
-
-def _doubtful(track: PersonTrack) -> Bool[ndarray, "T"]:
-    """Frames in which nobody was seen, or somebody much smaller than in most others."""
-    if not track.seen.any():
-        return ~track.seen
-    return ~(track.crop_side_px > _SMALL * np.median(track.crop_side_px[track.seen]))
-
-
-def _between(rois: dict[int, Roi], frame: int) -> Roi:
-    """Where the person should be, by the nearest frames before and after in which it is known."""
-    known = np.array(sorted(rois))
-    place = int(np.searchsorted(known, frame))
-    before, after = (int(known[np.clip(index, 0, len(known) - 1)]) for index in (place - 1, place))
-    part = (frame - before) / (after - before) if after > before else 0.0
-    first, second = rois[before], rois[after]
-    return Roi(
-        center_px=(1 - part) * first.center_px + part * second.center_px,
-        side_px=(1 - part) * first.side_px + part * second.side_px,
-        roll=first.roll,
-    )
-
-
-def _check_seen(video: Video, seen: Bool[ndarray, "T"], max_gap_s: float) -> None:
-    if seen.sum() < 2:
-        raise DiffoptError(
-            f"{video.path}: no person found in {len(seen)} frames ({int(seen.sum())} with one); expected one person, "
-            "at least a tenth of the picture high; give another video or span (frontend.start_frame, stop_frame)."
-        )
-    # The spans between frames in which the person is seen, the clip's two ends included.
-    marks = np.concatenate([[-1], np.flatnonzero(seen), [len(seen)]])
-    longest = int(np.diff(marks).argmax())
-    first, last = int(marks[longest]) + 1, int(marks[longest + 1])
-    if last - first > max_gap_s * video.fps:
-        raise DiffoptError(
-            f"{video.path}: the person is out of sight from frame {first} to {last - 1} "
-            f"({(last - first) / video.fps:.1f} s); expected gaps of at most {max_gap_s:g} s; choose a span "
-            "without the gap (frontend.start_frame, stop_frame) or raise frontend.max_gap_s."
-        )

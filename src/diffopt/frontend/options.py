@@ -18,7 +18,10 @@ class FrontendOptions:
     max_fps: float = positive(60.0)
     """A faster video is thinned out to this rate, Hz."""
     max_gap_s: float = at_least(0, 2.0)
-    """How long the person may be out of sight, seconds."""
+    """How long somebody may be out of sight, seconds; of somebody who is for longer the longest stretch is taken."""
+    person: str | None = None
+    """Whom to take: a number of `diffopt people`, or a point of a frame, `x,y@frame` or `x,y@1.5s`, pixels; None takes
+    the one whom the film is mostly about."""
     blazepose: str | None = None
     """Folder with `pose_detection/` and `pose_landmark/`; None finds it in the installed mediapipe package."""
     camera: CameraOptions = field(default_factory=CameraOptions)

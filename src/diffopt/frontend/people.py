@@ -28,7 +28,7 @@ class People:
     box_px: Float[ndarray, "N 4"]
     score: Float[ndarray, "N"]
     clothes: Float[ndarray, "P B"]
-    """Colours of each, 0 where unknown."""
+    """Colours of each."""
     prominence: Float[ndarray, "P"]
     """Sum over the frames of score x height x centredness, each 0 to 1."""
 
@@ -40,6 +40,11 @@ class People:
         """First frame of a person, and the one after the last."""
         frames = self.frame[self.person == person]
         return int(frames[0]), int(frames[-1]) + 1
+
+    def height_px(self, person: int) -> float:
+        """Median height of a person's boxes."""
+        own = self.box_px[self.person == person]
+        return float(np.median(own[:, 3] - own[:, 1]))
 
     def boxes(self, person: int, frames: int) -> Float[ndarray, "T 4"]:
         """Of every frame, interpolated between sights; NaN before the first and after the last."""
@@ -79,7 +84,8 @@ def find_people(video: Video, max_gap_s: float, progress: Progress, finders: lis
         join(follow(look, finder.start_score, motion, size, video.fps), max_gap_s * video.fps, motion, size)
         for finder, look in zip(finders, looks, strict=True)
     ]
-    everyone = [track for track in merge(*tracks) if track.last - track.first >= _MIN_SEEN_S * video.fps]
+    least = min(_MIN_SEEN_S * video.fps, video.num_frames / 2)
+    everyone = [track for track in merge(*tracks) if track.last - track.first >= least]
     return _numbered(everyone, size, step)
 
 
@@ -96,7 +102,7 @@ def _numbered(tracks: list[Track], size: tuple[int, int], step: int) -> People:
         frame=np.array([frame for _, frame, _ in sights], dtype=int),
         box_px=np.array([sight.box_px for _, _, sight in sights]).reshape(-1, 4),
         score=np.array([sight.score for _, _, sight in sights]),
-        clothes=np.array([track.clothes for track in ranked]),
+        clothes=np.array([track.clothes for track in ranked]).reshape(len(ranked), -1 if ranked else 1),
         prominence=np.array(sorted(weights, reverse=True)),
     )
 

@@ -1,37 +1,22 @@
-"""From a video to an observation: the person, the camera, the initial body; each kept on disk for the next run."""
+"""From a video to an observation: of one person, or of everybody with one camera."""
 
-import json
 from contextlib import nullcontext
-from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
-from jaxtyping import Bool
-from numpy import ndarray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.model import BodyModel, load_body
-from diffopt.body.stature import resize
-from diffopt.frontend.blazepose import BlazePose
-from diffopt.frontend.cache import cached
-from diffopt.frontend.camera import CameraPath, solve_camera
-from diffopt.frontend.cleaning import CleanTrack, clean_track
-from diffopt.frontend.ground import Ground, find_ground
-from diffopt.frontend.inverse_kinematics import InitialBody, fit_body
-from diffopt.frontend.keypoints import PersonTrack, track_person
+from diffopt.frontend.choice import choose, seen_again
+from diffopt.frontend.contact_sheet import write_contact_sheet
+from diffopt.frontend.keypoints import stretches
+from diffopt.frontend.neighbours import keep_apart
 from diffopt.frontend.options import FrontendOptions
-from diffopt.frontend.tracks import Tracks, track_scene
-from diffopt.frontend.video import Video, content_hash, open_video
-from diffopt.initialisation.gravity import up_from_bodies
-from diffopt.initialisation.options import GravityOptions
-from diffopt.motion.motion import Motion
+from diffopt.frontend.people import People
+from diffopt.frontend.stages import Stages
+from diffopt.frontend.trust import MIN_SEEN_S, doubt
+from diffopt.frontend.video import open_video
 from diffopt.observation.observation import Observation
-
-_MAKE = 4
-"""Counted up whenever a stage starts to answer differently: what older versions kept is then built anew."""
 
 
 def prepare(
@@ -41,85 +26,111 @@ def prepare(
     body: BodyModel | None = None,
     height_m: float | None = None,
     progress: Progress | None = None,
+    sheet: Path | None = None,
+    force: bool = False,
 ) -> Observation:
-    """See a video: keypoints, camera and initial body of the person in it.
+    """See a video: keypoints, camera and initial body of one person in it.
 
     Args:
         path: the video.
-        options: what to use of it, and what is known.
+        options: what to use of it, whom is meant, and what is known.
         cache_dir: where intermediate results are kept; a rerun with other settings repeats only what they touch.
         body: the body to fit; None is the free body.
         height_m: height of the person, if known.
         progress: shows stages, frames and time left, and says what was found; None makes one.
+        sheet: where to draw everybody, if it must be asked who is meant; None is `people.jpg` beside what is kept.
+        force: go on however little was seen.
 
     Returns:
-        An observation without truth; with gravity and metric scale where the scene shows its ground.
+        An observation without truth, of the longest stretch in which the person is seen; with gravity and metric scale
+        where the scene shows its ground.
 
     Raises:
-        DiffoptError: no such file, not a video, nobody in it, the person lost for long, no background to follow, or a
+        DiffoptError: no such file, not a video, nobody in it or nobody to be trusted, no background to follow, or a
             part of the installation missing.
     """
-    path, cache_dir = Path(path), Path(cache_dir)
-    video = open_video(path, options.start_frame, options.stop_frame, options.max_fps)
-    body = body or load_body()
-    span = {
-        "make": _MAKE,
-        "video": content_hash(path),
-        "span": [options.start_frame, options.stop_frame, options.max_fps],
-    }
-    with stage_progress() if progress is None else nullcontext(progress) as shown:
-        blazepose = Path(options.blazepose) if options.blazepose else None
-        person = cached(
-            cache_dir,
-            "keypoints",
-            {**span, "max_gap_s": options.max_gap_s, "blazepose": options.blazepose},
-            PersonTrack,
-            lambda: track_person(video, BlazePose(blazepose), options.max_gap_s, shown),
+    video = open_video(Path(path), options.start_frame, options.stop_frame, options.max_fps)
+    with nullcontext(progress) if progress is not None else stage_progress() as shown:
+        stages = Stages(video, options, Path(cache_dir), body or load_body(), shown)
+        sheet = sheet or Path(cache_dir) / "people.jpg"
+        people = stages.people()
+        if people.count == 0:
+            raise stages.refusal("nobody found", people, None, sheet, "a clearer video, or another span")
+        choice = choose(people, options.person, video, options.start_frame)
+        if choice.rivals:
+            write_contact_sheet(sheet, video, people, options.start_frame, choice.person)
+            others = ", ".join(f"frontend.person={rival}" for rival in choice.rivals[:4])
+            stages.say(f"person 1 is taken, by a little; if another is meant, see {sheet} and add {others}")
+        track = stages.read(people, choice.person)
+        spans = stretches(track.seen, options.max_gap_s * video.fps)
+        span = spans[0] if spans else None
+        followed = (
+            0
+            if span is None
+            else int(np.isfinite(people.boxes(choice.person, video.num_frames)[slice(*span), 0]).sum())
         )
-        clean = clean_track(person, video.fps, video.width, video.height)
-        scene_key = {**span, "blazepose": options.blazepose, "scene_points": options.camera.scene_points}
-        tracks = cached(
-            cache_dir, "scene", scene_key, Tracks,
-            lambda: track_scene(video, person, options.camera.scene_points, shown),
-        )  # fmt: skip
-        camera_key = {**scene_key, "camera": asdict(options.camera)}
-        camera = cached(
-            cache_dir, "camera", camera_key, CameraPath,
-            lambda: solve_camera(tracks, video.num_frames, video.width, video.height, options.camera, shown),
-        )  # fmt: skip
-        focal = np.full(video.num_frames, camera.focal_px, dtype=np.float32)
-        center = np.tile(np.array([video.width, video.height], dtype=np.float32) / 2, (video.num_frames, 1))
-        initial = cached(
-            cache_dir, "body", {**camera_key, "body": asdict(options.body), "model": body.name}, InitialBody,
-            lambda: fit_body(body, clean, focal, center, video.fps, options.body, shown),
-        )  # fmt: skip
-        if height_m is not None:
-            initial = _of_height(initial, body, height_m)
-        ground = _ground_under(body, initial, camera, clean.frame_valid)
-        shown.console.print(_summary(video, clean, camera, initial, ground), highlight=False)
-    return Observation(
-        name=path.stem,
-        fps=video.fps,
-        image_size_px=np.array([video.width, video.height]),
-        keypoint_set="blazepose33",
-        keypoints_px=clean.keypoints_px,
-        confidence=clean.confidence,
-        frame_valid=clean.frame_valid,
-        body_model=body.name,
-        body_pose=initial.body_pose,
-        global_orient_c=initial.global_orient_c,
-        transl_c=initial.transl_c,
-        betas=initial.betas,
-        rotation_w2c=camera.rotation_w2c,
-        translation_w2c=camera.translation_w2c * np.float32(1.0 if ground is None else ground.scale),
-        focal_px=focal,
-        center_px=center,
-        camera_scale="unknown" if ground is None else "metric",
-        gravity_w=None if ground is None else ground.down_w,
-        height_m=height_m,
-        camera_trust="static" if camera.kind == "static" else "estimated",
-        provenance=json.dumps(_provenance(path, video, options, clean, camera, initial, ground)),
-    )
+        doubtful = doubt(track, span, followed, video)
+        if span is None or (doubtful and not force):
+            mend = "another person (frontend.person=2), another span (frontend.start_frame, stop_frame)"
+            raise stages.refusal(f"person {choice.person}: {doubtful}", people, choice.person, sheet, mend)
+        _tell_rest(stages, people, choice.person, spans)
+        return stages.observe(people, {choice.person: track}, span, height_m)[choice.person]
+
+
+def prepare_everyone(
+    path: Path,
+    options: FrontendOptions,
+    cache_dir: Path,
+    body: BodyModel | None = None,
+    progress: Progress | None = None,
+    sheet: Path | None = None,
+) -> dict[str, Observation]:
+    """See a video: everybody who is seen for a second, with one camera; by number. As `prepare` otherwise.
+
+    Raises:
+        DiffoptError: as `prepare`, or nobody is seen for a second.
+    """
+    video = open_video(Path(path), options.start_frame, options.stop_frame, options.max_fps)
+    with nullcontext(progress) if progress is not None else stage_progress() as shown:
+        stages = Stages(video, options, Path(cache_dir), body or load_body(), shown)
+        people = stages.people()
+        enough = MIN_SEEN_S * video.fps
+        tracks = {person: stages.read(people, person) for person in _seen_for(people, enough)}
+        boxes = {person: people.boxes(person, video.num_frames) for person in tracks}
+        tracks, taken = keep_apart(tracks, boxes)
+        kept = {person: track for person, track in tracks.items() if track.seen.sum() >= enough}
+        sheet = write_contact_sheet(sheet or Path(cache_dir) / "people.jpg", video, people, options.start_frame)
+        if not kept:
+            raise stages.refusal("nobody seen for a second", people, None, sheet, "another span, or a closer video")
+        if short := people.count - len(kept):
+            stages.say(
+                f"{len(kept)} people; {short} more are left out, seen or read for less than {MIN_SEEN_S:g} s: {sheet}"
+            )
+        if taken:
+            stages.say(f"in {taken} frames somebody was read off a neighbour; there they count as out of sight")
+        found = stages.observe(people, kept, (0, video.num_frames), None)
+    return {str(person): observation for person, observation in found.items()}
+
+
+def _seen_for(people: People, frames: float) -> list[int]:
+    spans = {person: people.span(person) for person in range(1, people.count + 1)}
+    return [person for person, (start, stop) in spans.items() if stop - start >= frames]
+
+
+def _tell_rest(stages: Stages, people: People, person: int, spans: list[tuple[int, int]]) -> None:
+    """Of a person who is fitted in part: in which frames, and where else they may be seen."""
+    start = stages.options.start_frame
+    (first, stop), *others = spans
+    elsewhere = [f"frames {start + a}-{start + b - 1}" for a, b in others]
+    for other in seen_again(people, person):
+        a, b = people.span(other)
+        elsewhere.append(f"perhaps again as person {other}, frames {start + a}-{start + b - 1}")
+    if stop - first < stages.video.num_frames:
+        stages.say(
+            f"person {person} is fitted in frames {start + first}-{start + stop - 1}, the longest stretch in sight"
+        )
+    if elsewhere:
+        stages.say(f"person {person} is also seen: {'; '.join(elsewhere)}")
 
 
 def stage_progress() -> Progress:
@@ -132,80 +143,3 @@ def stage_progress() -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-
-
-def _of_height(initial: InitialBody, body: BodyModel, height_m: float) -> InitialBody:
-    sized = resize(body, torch.as_tensor(initial.betas), torch.as_tensor(initial.transl_c), height_m)
-    return replace(initial, betas=sized.betas.numpy(), transl_c=sized.transl_c.numpy())
-
-
-def _ground_under(
-    body: BodyModel, initial: InitialBody, camera: CameraPath, frame_valid: Bool[ndarray, "T"]
-) -> Ground | None:
-    """The ground of the scene under the initial bodies, in the camera's world."""
-    motion = Motion.from_axis_angle(
-        torch.as_tensor(initial.body_pose), torch.as_tensor(initial.global_orient_c), torch.as_tensor(initial.transl_c)
-    )
-    betas = torch.as_tensor(initial.betas)
-    landmarks_c = body.landmarks(motion.body_pose, motion.global_orient, motion.transl, betas).double().numpy()
-    rotation = camera.rotation_w2c.astype(np.float64)
-    joints_w = np.einsum("tji,tkj->tki", rotation, landmarks_c[:, :24])
-    pelvis_w = joints_w[:, 0]
-    # A first guess, as good for the ground as any: the recipe's own, which asks again, is not known here.
-    trust = frame_valid.astype(np.float64)
-    up_w = up_from_bodies(joints_w - pelvis_w[:, None], trust, pelvis_w, rotation, GravityOptions())
-    # From the skin of heel and toe down to the ground.
-    down_c = -(rotation @ up_w)[:, None] * body.sole_heights(betas).double().numpy()[:, None]
-    return find_ground(
-        camera.points_w.astype(np.float64),
-        rotation,
-        camera.translation_w2c.astype(np.float64),
-        landmarks_c[:, FOOT_POINTS] + down_c,
-        up_w,
-        frame_valid,
-    )
-
-
-def _summary(video: Video, clean: CleanTrack, camera: CameraPath, initial: InitialBody, ground: Ground | None) -> str:
-    focal = f"focal {camera.focal_px:.0f} px {camera.focal_source}"
-    if camera.focal_source == "found":
-        focal += f" (±{camera.focal_spread:.0%})"
-    floor = "no ground seen in the scene: scale and gravity come from the person"
-    if ground is not None:
-        floor = f"ground seen by {ground.points} points: gravity and scale are taken from it (±{ground.spread:.1%})"
-    return (
-        f"{video.num_frames} frames at {video.fps:.4g} Hz, {video.width}x{video.height}; person seen in "
-        f"{clean.frame_valid.mean():.0%}, left and right exchanged in {clean.swapped_frames}\n"
-        f"camera {camera.kind}: {camera.reason}; {focal}\n"
-        f"{floor}\n"
-        f"initial body {initial.residual_px:.1f} px from its keypoints (median)"
-    )
-
-
-def _provenance(
-    path: Path,
-    video: Video,
-    options: FrontendOptions,
-    clean: CleanTrack,
-    camera: CameraPath,
-    initial: InitialBody,
-    ground: Ground | None,
-) -> dict[str, object]:
-    return {
-        "made_by": f"diffopt prepare {version('diffopt')}",
-        "video": str(path.resolve()),
-        "clock": video.source_rate,
-        "span": [options.start_frame, options.start_frame + video.num_frames],
-        "keypoints": "BlazePose full (mediapipe's network files)",
-        "swapped_frames": clean.swapped_frames,
-        "rejected_keypoints": clean.rejected_keypoints,
-        "camera": camera.kind,
-        "camera_reason": camera.reason,
-        "camera_frames_interpolated": camera.unplaced,
-        "focal": camera.focal_source,
-        "focal_log_spread": camera.focal_spread if np.isfinite(camera.focal_spread) else None,
-        "ground": None if ground is None else {"points": ground.points, "log_scale_spread": ground.spread},
-        "body": "inverse kinematics on landmarks and keypoints",
-        "body_residual_px": initial.residual_px,
-        "options": asdict(options),
-    }

@@ -1,15 +1,16 @@
-"""Points of the scene followed from frame to frame, the person left out: all that is known of the camera.
+"""Points of the scene followed from frame to frame, people left out: all that is known of the camera.
 
 Corners (Shi and Tomasi, 1994) are followed by pyramidal Lucas-Kanade and kept only while following them back ends where
 it began. In a video this is faster and finer than matching features, and the same tracks tell whether the camera moved,
 whether it merely turned, and carry the structure from motion.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 from rich.progress import Progress
 
@@ -62,8 +63,22 @@ class Tracks:
         return Tracks(self.frame[keep], self.point[keep], self.xy_px[keep], self.pixel)
 
 
-def track_scene(video: Video, person: PersonTrack, points: int, progress: Progress) -> Tracks:
-    """Follow about `points` corners at a time through the video."""
+def track_scene(
+    video: Video,
+    people: Sequence[PersonTrack],
+    others_px: Float[ndarray, "P T 4"],
+    points: int,
+    progress: Progress,
+) -> Tracks:
+    """Follow about `points` corners at a time through the video, outside of everybody in it.
+
+    Args:
+        video: the frames.
+        people: those who were read: their masks are known.
+        others_px: boxes of those who were not; NaN where out of sight.
+        points: corners at a time.
+        progress: shows the frames done.
+    """
     shrink = min(1.0, WORKING_SIDE_PX / max(video.width, video.height))
     size = (max(round(video.width * shrink), 1), max(round(video.height * shrink), 1))
     before: UInt8[ndarray, "h w"] | None = None
@@ -72,7 +87,7 @@ def track_scene(video: Video, person: PersonTrack, points: int, progress: Progre
     frames, points_seen, places = [], [], []
     for frame, picture in enumerate(progress.track(video.frames(), total=video.num_frames, description="scene")):
         gray = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
-        free = _free_area(person, frame, size)
+        free = _free_area([person.mask(frame) for person in people], others_px[:, frame] * shrink, size)
         if before is not None and len(at):
             at, kept = _follow(before, gray, at)
             inside = free[at[kept][:, 1].astype(int), at[kept][:, 0].astype(int)] > 0
@@ -105,10 +120,16 @@ def choose_keyframes(tracks: Tracks, frames: int) -> Int[ndarray, "M"]:
     return np.asarray(chosen)
 
 
-def _free_area(person: PersonTrack, frame: int, size: tuple[int, int]) -> UInt8[ndarray, "h w"]:
-    mask = cv2.resize(person.mask(frame).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    grown = cv2.dilate(mask, np.ones((2 * _PERSON_MARGIN_PX + 1,) * 2, np.uint8))
-    return (1 - grown).astype(np.uint8) * 255
+def _free_area(
+    masks: Sequence[Bool[ndarray, "m n"]], boxes: Float[ndarray, "P 4"], size: tuple[int, int]
+) -> UInt8[ndarray, "h w"]:
+    """255 where no person is."""
+    taken = np.zeros(size[::-1], np.uint8)
+    for mask in masks:
+        taken[cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0] = 1
+    for x0, y0, x1, y1 in boxes[~np.isnan(boxes).any(axis=1)].clip(0).round().astype(int):
+        taken[y0:y1, x0:x1] = 1
+    return (1 - cv2.dilate(taken, np.ones((2 * _PERSON_MARGIN_PX + 1,) * 2, np.uint8))).astype(np.uint8) * 255
 
 
 def _follow(

@@ -7,7 +7,7 @@ frame that was on screen nearest to it.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -38,6 +38,10 @@ class Video:
     @property
     def num_frames(self) -> int:
         return len(self.source_index)
+
+    def part(self, start: int, stop: int) -> "Video":
+        """Some of its frames."""
+        return replace(self, source_index=self.source_index[start:stop])
 
     def frames(self) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         """The pictures in order, RGB, upright; only one is in memory at a time.

@@ -1,5 +1,6 @@
 """Everything there is to look at of a result, written beside it."""
 
+import json
 from pathlib import Path
 
 from diffopt.body.model import BodyModel, load_body
@@ -21,17 +22,15 @@ def show(
     video: Path | None = None,
     observation: Observation | None = None,
     body: BodyModel | None = None,
-    start_frame: int = 0,
 ) -> list[Path]:
     """Write `top_view.png`, `curves.png`, `overlay.mp4`, `overlay.png` and `motion.glb` into a result's folder.
 
     Args:
         result_folder: what a fit left behind.
         video: the video it was fitted to; without it, the film shows the 2D keypoints on a blank.
-        observation: what the fit started from: gives the 2D keypoints, and the truth where it is known; None takes the
-            folder's `observation.npz`, if there is one.
+        observation: what the fit started from: gives the 2D keypoints, where in the video it begins, and the truth
+            where it is known; None takes the folder's `observation.npz`, if there is one.
         body: the body that the result's `betas` belong to; None takes the free body.
-        start_frame: the video's frame at which the result begins.
 
     Returns:
         The files written.
@@ -47,7 +46,7 @@ def show(
     scene = Scene(result, _body_of(result, body, result_folder), observation)
     pictures = None
     if video is not None:
-        opened = open_video(Path(video), start_frame=start_frame)
+        opened = open_video(Path(video), start_frame=_first_frame(observation))
         _check_video(opened.width, opened.height, opened.num_frames, result, Path(video))
         pictures = opened.frames()
     written = [
@@ -57,6 +56,11 @@ def show(
     ]
     film, sheet = result_folder / "overlay.mp4", result_folder / "overlay.png"
     return written + write_overlay(film, sheet, scene, pictures)
+
+
+def _first_frame(observation: Observation | None) -> int:
+    """The video's frame at which the result begins: of an observation made of a part of one."""
+    return 0 if observation is None else json.loads(observation.provenance).get("span", [0])[0]
 
 
 def _body_of(result: Result, body: BodyModel | None, folder: Path) -> BodyModel:
