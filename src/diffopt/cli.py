@@ -1,5 +1,5 @@
-"""The command line: `diffopt fit`, `prepare`, `convert`, `simulate`, `show`, `export`, `evaluate`, `sweep`, `trial`,
-`config`, `train-prior`, `train-pose-prior`, `sample`.
+"""The command line: `diffopt fit`, `people`, `prepare`, `convert`, `simulate`, `show`, `export`, `evaluate`, `sweep`,
+`trial`, `config`, `train-prior`, `train-pose-prior`, `sample`.
 
 Anything that the user can mend ends in one sentence and exit code 2.
 """
@@ -58,7 +58,12 @@ def _parser() -> argparse.ArgumentParser:
 
     fit = command("fit", "From a video or an observation to the person's motion in the world.", _fit)
     configurable(fit)
-    fit.add_argument("--all", dest="everyone", action="store_true", help="everyone of a result file, in one world")
+    fit.add_argument(
+        "--all", dest="everyone", action="store_true", help="everyone of a video or a result file, in one world"
+    )
+    people = command("people", "Draw and list everybody in a video, to choose whom to fit.", _people)
+    people.add_argument("video", help="the video")
+    configurable(people)
     configurable(command("prepare", "From a video to an observation file, without fitting.", _prepare))
     configurable(command("config", "Print the whole configuration.", _config))
     configurable(command("train-prior", "Train a motion prior on a folder of motions.", _train_prior))
@@ -110,6 +115,13 @@ def _fit(options: argparse.Namespace) -> None:
 
     config = load_config(options.config, options.overrides)
     fit_everyone(config, console) if options.everyone else fit(config, console)
+
+
+def _people(options: argparse.Namespace) -> None:
+    from diffopt.commands.people import show_people
+    from diffopt.config import load_config
+
+    show_people(load_config(options.config, [f"source={options.video}", *options.overrides]), console)
 
 
 def _prepare(options: argparse.Namespace) -> None:

@@ -61,7 +61,7 @@ def fit(
     work = folder.parent / f".{folder.name}.work"
     seconds: dict[str, float] = {}
     body = load_body(config.body.model)
-    observation = observed or _timed(seconds, "front end", lambda: _observe(config, body, folder, work))
+    observation = observed or _timed(seconds, "front end", lambda: _observe(config, body, folder))
     _check_body(observation, body)
     for line in import_notes(observation):
         console.print(f"  {escape(line)}", soft_wrap=True)
@@ -102,19 +102,24 @@ def result_folder(config: Config) -> Path:
     return folder_of_its_own(Path(config.out) if config.out else Path("out") / Path(config.source).stem)
 
 
+def frontend_cache(folder: Path) -> Path:
+    """Where the front end keeps its stages until a result is complete."""
+    return folder.with_name(f".{folder.name}.work") / "frontend"
+
+
 def people_sheet(folder: Path) -> Path:
     """Where everybody in a video is drawn, beside the result."""
     return folder.with_name(f"{folder.name}_people.jpg")
 
 
-def _observe(config: Config, body: BodyModel, folder: Path, work: Path) -> Observation:
+def _observe(config: Config, body: BodyModel, folder: Path) -> Observation:
     source = Path(config.source)
     if not source.exists():
         raise DiffoptError(
             f"{source}: no such file. `source=` takes a video, an observation (.npz) or another tool's result file."
         )
     if is_video(config.source):
-        sheet, kept = people_sheet(folder), work / "frontend"
+        sheet, kept = people_sheet(folder), frontend_cache(folder)
         return prepare(source, config.frontend, kept, body, config.body.height_m, sheet=sheet, force=config.force)
     observation = read(source, body=body)
     if config.body.height_m is not None:

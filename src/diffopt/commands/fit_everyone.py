@@ -12,17 +12,19 @@ import torch
 from rich.console import Console
 
 from diffopt.body.model import BodyModel, load_body
-from diffopt.commands.fit import fit, result_folder
+from diffopt.commands.fit import fit, frontend_cache, people_sheet, result_folder
 from diffopt.config import Config
 from diffopt.errors import DiffoptError
 from diffopt.formats.reading import read_all
+from diffopt.frontend.prepare import prepare_everyone
+from diffopt.frontend.video import is_video
 from diffopt.motion.motion import Motion, turn_world
 from diffopt.observation.observation import Observation
 from diffopt.result.result import Result, refuse_to_destroy
 
 
 def fit_everyone(config: Config, console: Console) -> list[Path]:
-    """Fit all people of a result file, or of a folder of observations that share a camera (`convert --all`).
+    """Fit all people of a video, a result file, or a folder of observations that share a camera (`convert --all`).
 
     Args:
         config: as for `fit`; `out` is the folder that holds one result folder for each person.
@@ -35,8 +37,8 @@ def fit_everyone(config: Config, console: Console) -> list[Path]:
         DiffoptError: as `fit`, or the observations do not share a camera.
     """
     body = load_body(config.body.model)
-    people = _people(Path(config.source), body)
     folder = result_folder(config)
+    people = _people(config, folder, body)
     folders = {label: folder / label for label in people}
     for path in folders.values():
         refuse_to_destroy(path, config.overwrite)
@@ -49,15 +51,18 @@ def fit_everyone(config: Config, console: Console) -> list[Path]:
     return list(folders.values())
 
 
-def _people(source: Path, body: BodyModel) -> dict[str, Observation]:
-    if source.is_dir() and list(source.glob("*.npz")):
+def _people(config: Config, folder: Path, body: BodyModel) -> dict[str, Observation]:
+    source = Path(config.source)
+    if is_video(config.source) and source.is_file():
+        people = prepare_everyone(source, config.frontend, frontend_cache(folder), body, sheet=people_sheet(folder))
+    elif source.is_dir() and list(source.glob("*.npz")):
         people = {path.stem: Observation.load(path) for path in sorted(source.glob("*.npz"))}
     elif source.exists():
         people = read_all(source, body=body)
     else:
         raise DiffoptError(
-            f"{source}: no such file; `--all` takes a result file with several people, or a folder of their "
-            "observations."
+            f"{source}: no such file; `--all` takes a video, a result file with several people, or a folder of "
+            "their observations."
         )
     ordered = dict(sorted(people.items(), key=lambda one: -int(one[1].frame_valid.sum())))
     first = next(iter(ordered.values()))

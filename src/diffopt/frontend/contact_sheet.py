@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from diffopt.frontend.people import People
+from diffopt.frontend.people_table import in_words, table
 from diffopt.frontend.video import Video
 
 LISTED = 12
@@ -50,18 +51,10 @@ def write_contact_sheet(
     return path
 
 
-def line(video: Video, people: People, person: int, start_frame: int) -> str:
-    """When and how large somebody is seen, in words."""
-    first, stop = (start_frame + frame for frame in people.span(person))
-    tall = people.height_px(person) / video.height
-    share = people.prominence[person - 1] / people.prominence[0]
-    when = f"frames {first}-{stop - 1} ({first / video.fps:.1f}-{stop / video.fps:.1f} s)"
-    return f"{person}: {when}, {tall:.0%} of the picture high, prominence {share:.0%} of the first one's"
-
-
 def _legend(video: Video, people: People, start_frame: int, chosen: int | None) -> UInt8[ndarray, "H W 3"]:
     listed = min(people.count, LISTED)
-    lines = [(line(video, people, person, start_frame), _colour(person)) for person in range(1, listed + 1)]
+    rows = table(people, video, start_frame)[:listed]
+    lines = [(in_words(row), _colour(row["person"])) for row in rows]
     if chosen is not None and chosen <= listed:
         lines[chosen - 1] = (f"{lines[chosen - 1][0]}  <- taken", lines[chosen - 1][1])
     if people.count > listed:

@@ -1,6 +1,7 @@
 """From a video to an observation: of one person, or of everybody with one camera."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,17 @@ from diffopt.frontend.options import FrontendOptions
 from diffopt.frontend.people import People
 from diffopt.frontend.stages import Stages
 from diffopt.frontend.trust import MIN_SEEN_S, doubt
-from diffopt.frontend.video import open_video
+from diffopt.frontend.video import Video, open_video
 from diffopt.observation.observation import Observation
+
+
+def look(
+    path: Path, options: FrontendOptions, cache_dir: Path, progress: Progress | None = None
+) -> tuple[Video, People]:
+    """The span of a video that is asked for, and everybody in it; arguments and errors as of `prepare`."""
+    video = open_video(Path(path), options.start_frame, options.stop_frame, options.max_fps)
+    with nullcontext(progress) if progress is not None else stage_progress() as shown:
+        return video, Stages(video, options, Path(cache_dir), load_body(), shown).people()
 
 
 def prepare(
@@ -109,7 +119,7 @@ def prepare_everyone(
         if taken:
             stages.say(f"in {taken} frames somebody was read off a neighbour; there they count as out of sight")
         found = stages.observe(people, kept, (0, video.num_frames), None)
-    return {str(person): observation for person, observation in found.items()}
+    return {str(person): replace(one, name=f"{one.name}_{person}") for person, one in found.items()}
 
 
 def _seen_for(people: People, frames: float) -> list[int]:
