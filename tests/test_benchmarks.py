@@ -19,6 +19,7 @@ from emdb_layout import write_front_end
 from PIL import Image
 from published import measure as measure_answer
 from published import read_answer
+from right_person import main as find_the_right_person
 from worst_cases import main as draw_worst_cases
 from worst_cases import worst
 
@@ -31,6 +32,8 @@ from diffopt.simulation.front_end_errors import DETECTORS
 from diffopt.simulation.synthetic import simulate_observation
 from diffopt.simulation.walk import synthetic_walk
 from tests.formats import layouts
+from tests.frontend.test_people import rendered
+from tests.frontend.worlds import write_film
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "accuracy.py"
 PLAN = {
@@ -256,3 +259,21 @@ def test_a_published_answer_is_read_as_a_users_file_would_be_and_measured(tmp_pa
     for one in (locked, slipping):
         assert one["reprojection, % of the person's size"] < 0.5
     assert 0.5 < locked["path, m"] < 2
+
+
+def test_the_right_person_is_told_from_the_wrong_one(tmp_path, monkeypatch, capsys):
+    """The large one in the middle is followed by default, the other when named; boxes beside both are nobody's."""
+    picture, boxes = rendered([(0.0, 0.0, 3.0), (-1.6, 0.1, 5.0)])
+    write_film(tmp_path / "pair.mp4", [picture] * 6)
+    frames, beside = np.arange(6), boxes[0] + [200, 0, 200, 0]
+    named = {"main": boxes[0], "other": boxes[1], "shifted": np.where(frames[:, None] < 4, boxes[0], beside)}
+    reference = {f"{who}_boxes_px": np.broadcast_to(box, (6, 4)) for who, box in named.items()}
+    np.savez(tmp_path / "pair.boxes.npz", **reference, **{f"{who}_frames": frames for who in named})
+    monkeypatch.setattr(sys, "argv", ["right_person.py", str(tmp_path)])
+    find_the_right_person()
+
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    shares = {line[1]: line[3:6] for line in lines}
+    assert shares["main"] == ["100%", "100%", "100%"]
+    assert shares["other"] == ["0%", "100%", "100%"]
+    assert shares["shifted"] == ["67%", "67%", "67%"]
