@@ -91,5 +91,7 @@ def test_who_is_not_there_is_refused_before_anything_is_fitted(film, tmp_path, c
     assert main(["fit", f"source={film}", f"out={tmp_path / 'x'}", "frontend.person=5", *SHORT]) == 2
     assert "shows people 1 to 2" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+    assert main(["fit", "--all", f"source={film}", f"out={tmp_path / 'x'}", "body.height_m=1.7", *SHORT]) == 2
+    assert "body.height_m are of one person" in capsys.readouterr().err
     assert main(["people", str(tmp_path / "a.txt")]) == 2
     assert "expected a video" in capsys.readouterr().err

@@ -41,7 +41,7 @@ def test_two_people_who_cross_keep_their_names(colours):
 
 def test_clothes_tell_apart_who_turns_back():
     """Both meet and go back to where they came from, which motion alone takes for a crossing."""
-    way = 150 * np.abs(np.linspace(-1, 1, 41)) + 12
+    way = 150 * np.abs(np.linspace(-1, 1, 41))
     looks = {2 * k: [sight(320 - x, RED), sight(320 + x, BLUE)] for k, x in enumerate(way)}
 
     for track in followed(looks):
@@ -58,6 +58,17 @@ def test_who_comes_in_where_somebody_went_out_is_somebody_else():
     assert len(join(pieces, 30.0, STANDING, SIZE)) == 2
     # Who stands at the border does not leave.
     assert len(followed({f: [] if f in (10, 12) else [sight(625)] for f in range(0, 40, 2)})) == 1
+
+
+def test_who_goes_out_is_not_taken_over_by_whom_they_hid():
+    """The camera turns away from somebody who stands still; behind stands somebody who is smaller."""
+    turned = {f: 12.0 * f for f in range(0, 24, 2)}
+    motion = PictureMotion({f: np.array([[1, 0, -x], [0, 1, 0], [0, 0, 1.0]]) for f, x in turned.items()})
+    near = {f: Sight(np.minimum(box(480 + x, height=200), 640), 0.6) for f, x in turned.items() if x < 150}
+    behind = {f: sight(600, height=115) for f in turned if f not in near}
+    looks = {f: [sight] for f, sight in (near | behind).items()}
+
+    assert [(track.first, track.last) for track in followed(looks, motion)] == [(0, 12), (14, 22)]
 
 
 def test_a_pan_is_no_motion_of_those_in_it():
@@ -85,7 +96,7 @@ def test_doubtful_boxes_go_on_with_a_track_but_begin_none():
 
 
 def test_nobody_doubles_in_height_at_once():
-    looks = {f: [sight(200, height=70 if f < 10 else 200)] for f in range(0, 20, 2)}
+    looks = {f: [sight(200, height=90 if f < 10 else 200)] for f in range(0, 20, 2)}
 
     assert len(followed(looks)) == 2
 

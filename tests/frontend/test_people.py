@@ -51,10 +51,10 @@ def test_the_networks_find_everybody(network):
 
 
 def test_somebody_small_is_found_by_looking_closer():
-    picture, boxes = rendered([(3.0, 1.0, 16.0)])
+    picture, boxes = rendered([(4.0, 1.0, 26.0)])
     found = NanoDet()(picture).above(NanoDet.start_score)
 
-    assert boxes[0, 3] - boxes[0, 1] < 60
+    assert boxes[0, 3] - boxes[0, 1] < 40
     assert len(found.scores) == 1 and overlap(boxes, found.boxes_px)[0, 0] > 0.5
 
 
@@ -76,9 +76,9 @@ def test_boxes():
     assert without_doubles(boxes, np.array([0.5, 0.4, 0.9]), 0.5).tolist() == [2, 1]
 
 
-@pytest.mark.parametrize("hidden", [None, (100, 100, 400, 300)])
+@pytest.mark.parametrize("hidden", [None, (20, 20, 540, 420)])
 def test_the_motion_of_the_picture_is_that_of_the_scene(hidden):
-    """A turn, a zoom and a shift; somebody large in the middle moves otherwise."""
+    """A turn, a zoom and a shift; somebody who fills most of it does not move."""
     wall = texture()[:480, :640]
     step = np.array([[1.05, 0.02, 14.0], [-0.02, 1.05, -9.0]])
     moved = cv2.warpAffine(wall, step, SIZE, borderMode=cv2.BORDER_REFLECT)

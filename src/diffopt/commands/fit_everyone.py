@@ -54,6 +54,10 @@ def fit_everyone(config: Config, console: Console) -> list[Path]:
 def _people(config: Config, folder: Path, body: BodyModel) -> dict[str, Observation]:
     source = Path(config.source)
     if is_video(config.source) and source.is_file():
+        if config.frontend.person is not None or config.body.height_m is not None:
+            raise DiffoptError(
+                "`--all` fits everybody, but frontend.person and body.height_m are of one person; leave them out."
+            )
         people = prepare_everyone(source, config.frontend, frontend_cache(folder), body, sheet=people_sheet(folder))
     elif source.is_dir() and list(source.glob("*.npz")):
         people = {path.stem: Observation.load(path) for path in sorted(source.glob("*.npz"))}

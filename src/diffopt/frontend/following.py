@@ -24,10 +24,12 @@ _MIN_OVERLAP = (0.15, 0.3)
 _MAX_COST = 1.25
 _MAX_GROWTH = 2.0
 """Of the height: who stands in front of somebody is not suddenly that one."""
+_MAX_GROWTH_AT_EXIT = 1.6
+"""The same of somebody who is going out of the picture, so that who is seen behind does not take over."""
 _LOST_S = 0.5
 _FADE = 8.0
 """Frames after which a velocity no longer counts."""
-_BORDER = 0.02
+_BORDER, _RECENT = 0.02, 4
 _BINS = 6
 _UNKNOWN_CLOTHES = 0.7
 
@@ -75,8 +77,10 @@ class Track:
 
     def leaves(self, width: int, height: int) -> bool:
         """Whether it was last seen at the border, going out: whoever is seen there next is somebody else."""
-        x0, y0, x1, y1 = self.sights[self.last].box_px
-        across, along = (self.velocity[0] + self.velocity[2]) / 2, (self.velocity[1] + self.velocity[3]) / 2
+        recent = [self.sights[frame].box_px for frame in sorted(self.sights)[-_RECENT:]]
+        x0, y0, x1, y1 = recent[-1]
+        # In the picture, not against the scene: a camera that turns away makes leave who stands still.
+        across, along = (recent[-1] - recent[0]).reshape(2, 2).mean(axis=0)
         margin = _BORDER * width, _BORDER * height
         sideways = (x0 < margin[0] and across < 0) or (x1 > width - margin[0] and across > 0)
         # Feet below the picture are the rule in close shots: only who sinks with the head goes out there.
@@ -128,7 +132,7 @@ def follow(
         free = live
         for sure, least in zip((True, False), _MIN_OVERLAP, strict=True):
             sights = [sight for sight in looks[frame] if (sight.score >= start_score) == sure]
-            pairs = _pairs(free, sights, frame, motion, least)
+            pairs = _pairs(free, sights, frame, motion, least, size)
             for track, sight in pairs:
                 track.add(frame, sight, motion)
             free = [track for track in free if track.last != frame]
@@ -145,7 +149,12 @@ def follow(
 
 
 def _pairs(
-    tracks: list[Track], sights: list[Sight], frame: int, motion: PictureMotion, least: float
+    tracks: list[Track],
+    sights: list[Sight],
+    frame: int,
+    motion: PictureMotion,
+    least: float,
+    size: tuple[int, int],
 ) -> list[tuple[Track, Sight]]:
     """Who is who: the assignment of the least cost (the Hungarian method)."""
     if not tracks or not sights:
@@ -154,7 +163,8 @@ def _pairs(
     boxes = np.array([sight.box_px for sight in sights])
     near = overlap(enlarged(expected, _ENLARGED), enlarged(boxes, _ENLARGED))
     tall, taller = (np.maximum(both[:, 3] - both[:, 1], 1.0) for both in (expected, boxes))
-    grown = np.abs(np.log(taller[None] / tall[:, None])) > np.log(_MAX_GROWTH)
+    limits = np.array([_MAX_GROWTH_AT_EXIT if track.leaves(*size) else _MAX_GROWTH for track in tracks])
+    grown = np.abs(np.log(taller[None] / tall[:, None])) > np.log(limits)[:, None]
     alike = np.array([[likeness(track.clothes, sight.clothes) for sight in sights] for track in tracks])
     cost = np.where((near < least) | grown, 9.0, 2 - near - alike)
     rows, columns = linear_sum_assignment(cost)

@@ -81,7 +81,8 @@ def prepare(
         )
         doubtful = doubt(track, span, followed, video)
         if span is None or (doubtful and not force):
-            mend = "another person (frontend.person=2), another span (frontend.start_frame, stop_frame)"
+            mend = "another person (frontend.person=2) or another span (frontend.start_frame, stop_frame)"
+            mend += "" if span is None else "; force=true fits all the same"
             raise stages.refusal(f"person {choice.person}: {doubtful}", people, choice.person, sheet, mend)
         _tell_rest(stages, people, choice.person, spans)
         return stages.observe(people, {choice.person: track}, span, height_m)[choice.person]

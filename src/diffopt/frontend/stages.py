@@ -64,8 +64,7 @@ class Stages:
     def refusal(self, found: str, people: People, person: int | None, sheet: Path, mend: str) -> DiffoptError:
         """Why nothing is fitted, with everybody drawn to choose from."""
         write_contact_sheet(sheet, self.video, people, self.options.start_frame, person)
-        forced = "" if person is None else "; force=true fits all the same"
-        return DiffoptError(f"{self.video.path}: {found}. See {sheet} and choose {mend}{forced}.")
+        return DiffoptError(f"{self.video.path}: {found}. See {sheet} and choose {mend}.")
 
     def people(self) -> People:
         """Everybody."""
