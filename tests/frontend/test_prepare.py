@@ -114,6 +114,8 @@ def test_who_comes_late_is_fitted_from_then_on(film, options, tmp_path):
     everyone = find_people(open_video(film[0]), 2.0, Progress(disable=True))
     boxes = {frame: [everyone.boxes(1, FRAMES)[frame].tolist()] for frame in range(8, FRAMES)}
     boxes[FRAMES - 1] = boxes[18]
+    with pytest.raises(DiffoptError, match=r"person 1: seen for 0\.4 s at most; expected 1 s.* force=true fits all"):
+        part(film, options, tmp_path, boxes)
     seen = part(film, options, tmp_path, boxes, force=True)
 
     told = json.loads(seen.provenance)

@@ -29,7 +29,15 @@ def test_what_speaks_against_a_fit_is_said(span, read, side_px, told):
     start = span[0] if span else 0
     track.seen[start : start + read] = True
     track.crop_side_px[track.seen] = side_px
-    followed = 0 if span is None else span[1] - span[0]
-    found = doubt(track, span, followed, VIDEO)
+    found = doubt(track, span, np.zeros((FRAMES, 4)), VIDEO)
 
     assert found is None if told is None else told in found
+
+
+def test_nobody_need_be_read_where_nobody_was_followed():
+    track = nobody(FRAMES)
+    track.seen[:20], track.crop_side_px[:20] = True, 200.0
+    boxes = np.zeros((FRAMES, 4))
+    boxes[25:] = np.nan
+
+    assert doubt(track, (0, FRAMES), boxes, VIDEO) is None

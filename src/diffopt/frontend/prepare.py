@@ -4,7 +4,6 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from diffopt.body.model import BodyModel, load_body
@@ -18,6 +17,9 @@ from diffopt.frontend.stages import Stages
 from diffopt.frontend.trust import MIN_SEEN_S, doubt
 from diffopt.frontend.video import Video, open_video
 from diffopt.observation.observation import Observation
+
+_TOLD = 3
+"""Of those who could be meant as well, so many are named at most."""
 
 
 def look(
@@ -69,17 +71,12 @@ def prepare(
         choice = choose(people, options.person, video, options.start_frame)
         if choice.rivals:
             write_contact_sheet(sheet, video, people, options.start_frame, choice.person)
-            others = ", ".join(f"frontend.person={rival}" for rival in choice.rivals[:4])
+            others = ", ".join(f"frontend.person={rival}" for rival in choice.rivals[:_TOLD])
             stages.say(f"person 1 is taken, by a little; if another is meant, see {sheet} and add {others}")
         track = stages.read(people, choice.person)
         spans = stretches(track.seen, options.max_gap_s * video.fps)
         span = spans[0] if spans else None
-        followed = (
-            0
-            if span is None
-            else int(np.isfinite(people.boxes(choice.person, video.num_frames)[slice(*span), 0]).sum())
-        )
-        doubtful = doubt(track, span, followed, video)
+        doubtful = doubt(track, span, people.boxes(choice.person, video.num_frames), video)
         if span is None or (doubtful and not force):
             mend = "another person (frontend.person=2) or another span (frontend.start_frame, stop_frame)"
             mend += "" if span is None else "; force=true fits all the same"
@@ -133,7 +130,7 @@ def _tell_rest(stages: Stages, people: People, person: int, spans: list[tuple[in
     start = stages.options.start_frame
     (first, stop), *others = spans
     elsewhere = [f"frames {start + a}-{start + b - 1}" for a, b in others]
-    for other in seen_again(people, person):
+    for other in seen_again(people, person)[:_TOLD]:
         a, b = people.span(other)
         elsewhere.append(f"perhaps again as person {other}, frames {start + a}-{start + b - 1}")
     if stop - first < stages.video.num_frames:
