@@ -52,9 +52,10 @@ def measure(path: Path, boxes: Path) -> None:
         frames, wanted = reference[f"{who}_frames"], reference[f"{who}_boxes_px"].astype(float)
         middle = len(frames) // 2
         x, y = (wanted[middle, :2] + wanted[middle, 2:]) / 2
-        named = people.boxes(choose(people, f"{x:.1f},{y:.1f}@{frames[middle]}", video).person, video.num_frames)
+        person = choose(people, f"{x:.1f},{y:.1f}@{frames[middle]}", video).person
+        named, others = people.boxes(person, video.num_frames), people.others(person, video.num_frames)
         started = time.perf_counter()
-        read = bodies(track_person(video, blazepose, named, SILENT, who).keypoints_px)
+        read = bodies(track_person(video, blazepose, named, others, SILENT, who).keypoints_px)
         read_s = (time.perf_counter() - started) / video.num_frames
         shares = (share(each, frames, wanted) for each in (alone, by_default, named, read))
         print(f"{path.stem + ' ' + who:24}  " + " ".join(f"{value:8.0%}" for value in shares), end="")

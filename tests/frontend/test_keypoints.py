@@ -1,5 +1,6 @@
 """Reading one person along a track of boxes; with a reader that sees what the test tells it to."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ class Script(BlazePose):
         self.found = 0
 
     def frame(self, picture: np.ndarray) -> int:
-        return round(float(picture.mean()) / 8)
+        shown = picture[np.abs(picture.astype(int) - 128) > 2]  # the rest was greyed
+        return round(float(shown.mean()) / 8) if len(shown) else 16
 
     def find(self, picture: np.ndarray) -> Roi | None:
         self.found += 1
@@ -61,8 +63,8 @@ def boxes(place: float) -> np.ndarray:
     return np.concatenate([x - 5, np.full_like(x, 13), x + 5, np.full_like(x, 35)], axis=1)
 
 
-def track(video: Video, script: Script, boxes_px: np.ndarray):
-    return track_person(video, script, boxes_px, SILENT, "person 1")
+def track(video: Video, script: Script, boxes_px: np.ndarray, *others: np.ndarray):
+    return track_person(video, script, boxes_px, np.reshape(others, (-1, FRAMES, 4)), SILENT, "person 1")
 
 
 def test_a_person_is_read_along_the_boxes_and_found_but_once(video):
@@ -96,6 +98,24 @@ def test_a_neighbour_in_the_same_region_is_not_taken_for_the_person(video):
 
 def test_where_the_finder_sees_nothing_the_whole_box_is_read(video):
     assert track(video, Script([10], set(range(FRAMES)), finds=False), boxes(10)).seen.all()
+
+
+class InFront(Script):
+    """Reads the person in front, if there is one to be seen."""
+
+    def read(self, picture: np.ndarray, roi: Roi) -> Pose:
+        if (picture[24, 60] == 128).all() and self.frame(picture) != 16:
+            return super().read(picture, roi)
+        return replace(super().read(picture, roi), keypoints_px=np.tile([60.0, 24.0], (33, 1)))
+
+
+def test_whoever_stands_in_front_is_hidden_if_nothing_else_helps(video):
+    still, in_front = (np.tile(np.array(box), (FRAMES, 1)) for box in ([11.0, 13, 29, 35], [25.0, 0, 64, 48]))
+    script = InFront([20], set(range(FRAMES)))
+
+    assert track(video, script, still, in_front).seen[:5].all()
+    assert not track(video, script, still).seen.any()
+    assert not track(video, script, still, in_front + np.array([30, 0, 30, 0])).seen.any()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """One person through a whole video: keypoints, landmarks and mask of every frame in which that person can be read."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from diffopt.frontend.video import Video
 MASK_SIDE_PX = 320
 """Masks are kept with this many pixels along the longer side: enough to keep the person out of the camera's tracks."""
 _LOST_SCORE, _VISIBLE = 0.3, 0.3
-_LOOK_AROUND, _BOX_MARGIN = 0.15, 1.25
+_LOOK_AROUND, _BOX_MARGIN, _GREY_FROM = 0.15, 1.25, 0.1
 _BODY_MARGIN, _SAME_BODY = 0.05, 0.4
 """Skin and clothes stand out beyond the keypoints; from this overlap on, a body and a box are one person's."""
 
@@ -63,7 +64,12 @@ def stretches(seen: Bool[ndarray, "T"], max_gap: float) -> list[tuple[int, int]]
 
 
 def track_person(
-    video: Video, blazepose: BlazePose, boxes_px: Float[ndarray, "T 4"], progress: Progress, description: str
+    video: Video,
+    blazepose: BlazePose,
+    boxes_px: Float[ndarray, "T 4"],
+    others_px: Float[ndarray, "P T 4"],
+    progress: Progress,
+    description: str,
 ) -> PersonTrack:
     """Read one person where that one was followed.
 
@@ -71,6 +77,7 @@ def track_person(
         video: the frames.
         blazepose: the reader.
         boxes_px: about the person; NaN in frames in which nobody is looked for.
+        others_px: about everybody else.
         progress: shows the frames done.
         description: what to show them under.
     """
@@ -92,7 +99,9 @@ def track_person(
     )
     roi = None
     for frame, picture in enumerate(progress.track(video.frames(), total=total, description=description)):
-        reading = None if np.isnan(boxes_px[frame]).any() else _read(blazepose, picture, boxes_px[frame], roi)
+        box, reading = boxes_px[frame], None
+        if not np.isnan(box).any():
+            reading = _read(blazepose, picture, box, others_px[:, frame], roi)
         if reading is None:
             roi = None
             continue
@@ -109,15 +118,48 @@ def track_person(
 
 
 def _read(
-    blazepose: BlazePose, picture: UInt8[ndarray, "H W 3"], box_px: Float[ndarray, "4"], before: Roi | None
+    blazepose: BlazePose,
+    picture: UInt8[ndarray, "H W 3"],
+    box_px: Float[ndarray, "4"],
+    others_px: Float[ndarray, "P 4"],
+    before: Roi | None,
 ) -> tuple[Roi, Pose] | None:
-    """The first region that shows the box's person: where the last frame pointed, as found in the box, all of it."""
-    for region in (lambda: before, lambda: _find(blazepose, picture, box_px), lambda: _about(box_px)):
-        roi = region()
-        pose = None if roi is None else blazepose.read(picture, roi)
-        if roi is not None and pose is not None and _credible(roi, pose) and _fits(pose, box_px):
-            return roi, pose
+    """The first look that shows the box's person; a reader takes whoever is in front, unless that one is hidden."""
+    views = [picture]
+    near = others_px[overlap(enlarged(box_px[None], _LOOK_AROUND), np.nan_to_num(others_px))[0] > 0]
+    if len(near):
+        views.append(_without(picture, box_px, near))
+    for shown in views:
+        for roi in _regions(blazepose, shown, box_px, before):
+            pose = blazepose.read(shown, roi)
+            if _credible(roi, pose) and _fits(pose, box_px):
+                return roi, pose
     return None
+
+
+def _regions(
+    blazepose: BlazePose, picture: UInt8[ndarray, "H W 3"], box_px: Float[ndarray, "4"], before: Roi | None
+) -> Iterator[Roi]:
+    """Where the last frame pointed, what is found in the box, all of the box."""
+    if before is not None:
+        yield before
+    found = _find(blazepose, picture, box_px)
+    if found is not None:
+        yield found
+    yield _about(box_px)
+
+
+def _without(
+    picture: UInt8[ndarray, "H W 3"], box_px: Float[ndarray, "4"], others_px: Float[ndarray, "P 4"]
+) -> UInt8[ndarray, "H W 3"]:
+    """The picture with others greyed outside of the person's box."""
+    shown = picture.copy()
+    boxes = np.concatenate([others_px, enlarged(box_px[None], _GREY_FROM)]).clip(0).astype(int).tolist()
+    for x0, y0, x1, y1 in boxes[:-1]:
+        shown[y0:y1, x0:x1] = 128
+    x0, y0, x1, y1 = boxes[-1]
+    shown[y0:y1, x0:x1] = picture[y0:y1, x0:x1]
+    return shown
 
 
 def _find(blazepose: BlazePose, picture: UInt8[ndarray, "H W 3"], box_px: Float[ndarray, "4"]) -> Roi | None:

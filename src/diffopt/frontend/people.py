@@ -53,6 +53,11 @@ class People:
         boxes = np.stack([np.interp(every, at, side, np.nan, np.nan) for side in self.box_px[own].T], axis=1)
         return boxes
 
+    def others(self, person: int, frames: int) -> Float[ndarray, "P T 4"]:
+        """Boxes of everybody else."""
+        boxes = [self.boxes(other, frames) for other in range(1, self.count + 1) if other != person]
+        return np.reshape(boxes, (-1, frames, 4))
+
 
 def find_people(video: Video, max_gap_s: float, progress: Progress, finders: list[Finder] | None = None) -> People:
     """Find and follow everybody.

@@ -35,7 +35,7 @@ from diffopt.initialisation.options import GravityOptions
 from diffopt.motion.motion import Motion
 from diffopt.observation.observation import Observation
 
-_MAKE = 5
+_MAKE = 6
 """Counted up whenever a stage starts to answer differently: what older versions kept is then built anew."""
 _NEAR = 0.5
 """Whoever is smaller, in heights of the one who is fitted, is far behind: they move little in the picture, and a room
@@ -76,11 +76,13 @@ class Stages:
     def read(self, people: People, person: int) -> PersonTrack:
         """Keypoints, landmarks and masks of somebody."""
         blazepose = self.options.blazepose
-        boxes, shown = people.boxes(person, self.video.num_frames), f"person {person}"
+        boxes = people.boxes(person, self.video.num_frames)
+        others = people.others(person, self.video.num_frames)
         return cached(
             self._cache_dir, "keypoints", {**self._key, "blazepose": blazepose, "person": person}, PersonTrack,
             lambda: track_person(
-                self.video, BlazePose(Path(blazepose) if blazepose else None), boxes, self._progress, shown
+                self.video, BlazePose(Path(blazepose) if blazepose else None), boxes, others, self._progress,
+                f"person {person}",
             ),
         )  # fmt: skip
 
