@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--person", metavar="NUMBER", help="whom to convert; else the one seen longest")
     convert.add_argument("--all", dest="everyone", action="store_true", help="one observation for each person")
     convert.add_argument("--body", default="free", metavar="MODEL", help="free, or your SMPL file")
+    convert.add_argument("--keypoint-regressor", type=Path, metavar="FILE", help="keypoints over SMPL's vertices")
     export = command("export", "A result in another program's format.", _export)
     export.add_argument("result", type=Path, help="a result folder")
     export.add_argument("--format", required=True, help="amass, bvh, glb, gvhmr, json, slahmr, tram, tum or wham")
@@ -184,7 +185,15 @@ def _convert(options: argparse.Namespace) -> None:
     from diffopt.formats.reading import import_notes
     from diffopt.observation.observation import Observation
 
-    written = convert(options.sources, options.out, options.from_format, options.person, options.everyone, options.body)
+    written = convert(
+        options.sources,
+        options.out,
+        options.from_format,
+        options.person,
+        options.everyone,
+        options.body,
+        options.keypoint_regressor,
+    )
     for path in written:
         for line in import_notes(Observation.load(path)):
             console.print(f"  {escape(line)}", soft_wrap=True)

@@ -32,6 +32,8 @@ class BodyOptions:
 
     model: str = "free"
     """`free` (embedded) or the path of your SMPL file (.pkl or .npz)."""
+    keypoint_regressor: str | None = None
+    """Weights over your SMPL file's vertices (.npy, .npz or .pkl), 17 rows (COCO) or 23 (with feet); None fits them."""
     height_m: float | None = positive(None)
     """Height of the person, if known; None leaves it to the source, or to be estimated."""
 

@@ -34,5 +34,4 @@ def read_free_body() -> BodyArrays:
             lbs_weights=_dense(stored["weights_idx"], stored["weights_val"], 24),
             faces=stored["f"].astype(np.int64),
             surface_regressor=_dense(stored["kp_idx"], stored["kp_val"], num_vertices),
-            surface_joint=np.full(len(SURFACE_NAMES), -1, np.int64),
         )

@@ -6,6 +6,7 @@ Source: Loper et al., SMPL (2015); the first half of the paper's W (eq. 10), of
 which `keypoints.keypoint_regressor` is the second.
 """
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from diffopt.body.free import read_free_body
 from diffopt.body.keypoints import FOOT_POINTS
 from diffopt.body.skeleton import PARENTS, forward_kinematics
 from diffopt.device import rows
+from diffopt.errors import DiffoptError
 
 
 class BodyModel(nn.Module):
@@ -71,15 +73,17 @@ class BodyModel(nn.Module):
         anchor_weight = share.sum(dim=-1)
         anchor_template = share @ template
         anchor_shapedirs = torch.einsum("kjv,vdb->kjdb", share, shapedirs)
-        for row, joint in enumerate(arrays.surface_joint.tolist()):
-            if joint >= 0:
-                anchor_weight[row, joint] = 1.0
-                anchor_template[row, joint] = joint_template[joint]
-                anchor_shapedirs[row, joint] = joint_shapedirs[joint]
         keep("_anchor_weight", anchor_weight)
         keep("_anchor_template", anchor_template)
         keep("_anchor_shapedirs", anchor_shapedirs)
         keep("_anchor_posedirs", None if posedirs is None else torch.einsum("kjv,vdp->kjdp", share, posedirs))
+
+    def fingerprint(self) -> str:
+        """A digest of mesh, shapes and keypoints: the name alone does not tell one SMPL file from another."""
+        digest = hashlib.blake2b(digest_size=8)
+        for values in self.buffers():
+            digest.update(values.cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def device(self) -> torch.device:
@@ -179,17 +183,25 @@ def _pose_feature(body_pose: Float[Tensor, "T 23 3 3"]) -> Float[Tensor, "T 207"
     )
 
 
-def load_body(model: str | Path = "free") -> BodyModel:
+def load_body(model: str | Path = "free", keypoint_regressor: str | Path | None = None) -> BodyModel:
     """The embedded free body, or the user's licensed SMPL file.
 
     Args:
         model: `free`, or the path of a SMPL file (`.npz` or the official `.pkl`).
+        keypoint_regressor: a file with the detectors' keypoints as means of SMPL's vertices; None fits those of the
+            limbs (`fitted_regressor`).
 
     Raises:
-        DiffoptError: the file is missing, is not a SMPL model, or asks to run code.
+        DiffoptError: a file is missing, is not what it should be, or asks to run code; or the free body is given
+            a regressor.
     """
     if str(model) == "free":
+        if keypoint_regressor is not None:
+            raise DiffoptError(
+                f"body.keypoint_regressor={keypoint_regressor}: expected none for body.model=free, which brings "
+                "its own; leave it out, or give your SMPL file as `body.model=`."
+            )
         return BodyModel(read_free_body())
     from diffopt.body.smpl import read_smpl
 
-    return BodyModel(read_smpl(Path(model)))
+    return BodyModel(read_smpl(Path(model), None if keypoint_regressor is None else Path(keypoint_regressor)))

@@ -94,7 +94,7 @@ def make_tasks(config: EvaluationConfig, sequences: Mapping[str, Path], folder: 
         files = {row: _files(one, name, path, config) for row, one in config.rows.items()}
         if not any(files.values()):
             continue
-        truth = read_sequence(path, config.body.model, config.truth_models)
+        truth = read_sequence(path, config.body.model, config.truth_models, config.body.keypoint_regressor)
         for row, one in config.rows.items():
             if not files[row]:
                 continue
@@ -112,6 +112,7 @@ def make_tasks(config: EvaluationConfig, sequences: Mapping[str, Path], folder: 
                         stop=stop,
                         body_model=config.body.model,
                         truth_models=config.truth_models,
+                        keypoint_regressor=config.body.keypoint_regressor,
                         vertices=config.vertices,
                         threads=config.threads,
                         recipe=None if one.kind == "given" else _recipe(config, row, seed),

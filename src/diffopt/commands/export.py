@@ -22,4 +22,7 @@ def export_result(folder: Path, format: str, out: Path | None) -> Path:
 
 def body_of(result: Result, folder: Path) -> BodyModel:
     """The body that a result was fitted with; a licensed one is where its configuration says."""
-    return load_body("free" if result.body_model == "free" else load_config(folder / "config.yaml").body.model)
+    if result.body_model == "free":
+        return load_body()
+    options = load_config(folder / "config.yaml").body
+    return load_body(options.model, options.keypoint_regressor)

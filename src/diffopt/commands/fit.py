@@ -60,7 +60,7 @@ def fit(
     # The front end's cache and the fit's checkpoints live beside the result until it is complete.
     work = folder.parent / f".{folder.name}.work"
     seconds: dict[str, float] = {}
-    body = load_body(config.body.model)
+    body = load_body(config.body.model, config.body.keypoint_regressor)
     observation = observed or _timed(seconds, "front end", lambda: _observe(config, body, folder))
     _check_body(observation, body)
     for line in import_notes(observation):

@@ -36,7 +36,7 @@ def fit_everyone(config: Config, console: Console) -> list[Path]:
     Raises:
         DiffoptError: as `fit`, or the observations do not share a camera.
     """
-    body = load_body(config.body.model)
+    body = load_body(config.body.model, config.body.keypoint_regressor)
     folder = result_folder(config)
     people = _people(config, folder, body)
     folders = {label: folder / label for label in people}

@@ -24,7 +24,7 @@ def prepare_to_file(config: Config, console: Console) -> Path:
         raise DiffoptError(f"source='{config.source}': expected a video ({', '.join(VIDEO_SUFFIXES)}).")
     work = path.parent / f".{path.stem}.work"
     sheet = path.with_name(f"{path.stem}_people.jpg")
-    body, height = load_body(config.body.model), config.body.height_m
+    body, height = load_body(config.body.model, config.body.keypoint_regressor), config.body.height_m
     observation = prepare(Path(config.source), config.frontend, work, body, height, sheet=sheet, force=config.force)
     path.parent.mkdir(parents=True, exist_ok=True)
     observation.save(path)

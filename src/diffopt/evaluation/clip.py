@@ -62,6 +62,7 @@ class Clip:
     stop: int
     body_model: str
     truth_models: dict[str, str]
+    keypoint_regressor: str | None
     vertices: bool
     threads: int
     recipe: Recipe | None
@@ -89,8 +90,8 @@ def score_clip(clip: Clip) -> dict[str, Any]:
         DiffoptError: files that cannot be used, or that do not fit the truth.
     """
     torch.set_num_threads(clip.threads)
-    body = body_of(clip.body_model)
-    truth = read_sequence(Path(clip.truth), clip.body_model, clip.truth_models)
+    body = body_of(clip.body_model, clip.keypoint_regressor)
+    truth = read_sequence(Path(clip.truth), clip.body_model, clip.truth_models, clip.keypoint_regressor)
     observation = _read(clip, body)
     if observation.num_frames != len(truth):
         raise DiffoptError(

@@ -73,13 +73,16 @@ def _carries_truth(path: Path) -> bool:
         return {"schema", "truth_transl"} <= set(archive.files)
 
 
-def read_sequence(path: Path, model: str, truth_models: dict[str, str]) -> Sequence:
+def read_sequence(
+    path: Path, model: str, truth_models: dict[str, str], keypoint_regressor: str | None = None
+) -> Sequence:
     """The truth of one sequence.
 
     Args:
         path: EMDB's file or an observation.
         model: the body that fits use: `free` or a SMPL file.
         truth_models: SMPL files by EMDB's genders.
+        keypoint_regressor: of all SMPL files, which share a mesh; None fits it.
     """
     content = open_container(path)
     name = name_of(content, path)
@@ -88,7 +91,7 @@ def read_sequence(path: Path, model: str, truth_models: dict[str, str]) -> Seque
         return Sequence(
             motion=true_motion(observation),
             betas=torch.as_tensor(observation.truth_betas).float(),
-            body=body_of(model),
+            body=body_of(model, keypoint_regressor),
             cameras=true_cameras(observation),
             valid=torch.ones(observation.num_frames, dtype=torch.bool),
             fps=observation.fps,
@@ -97,7 +100,7 @@ def read_sequence(path: Path, model: str, truth_models: dict[str, str]) -> Seque
         raise DiffoptError(f"{path}: written by {name}; expected EMDB's truth; give EMDB's folder as `dataset=`.")
     parts = FORMATS["emdb"].parse(content)
     assert parts.truth is not None and parts.truth.keypoints is not None and parts.camera is not None
-    body = body_of(truth_models.get(str(content.get("gender", "")), model))
+    body = body_of(truth_models.get(str(content.get("gender", "")), model), keypoint_regressor)
     betas = torch.as_tensor(shape_for(parts.truth.body, body)).float()
     placed = place_bodies(parts.truth.body, parts.truth.frames, body)
     camera, lens = parts.camera, parts.camera.lens
@@ -123,6 +126,6 @@ def read_sequence(path: Path, model: str, truth_models: dict[str, str]) -> Seque
 
 
 @lru_cache(maxsize=4)
-def body_of(model: str) -> BodyModel:
+def body_of(model: str, keypoint_regressor: str | None = None) -> BodyModel:
     """A body, read once in each process."""
-    return load_body(model)
+    return load_body(model, keypoint_regressor)

@@ -128,7 +128,7 @@ class Stages:
         height_m: float | None,
     ) -> InitialBody:  # fmt: skip
         focal, center = _lens(video, camera)
-        body_key = {**key, "person": person, "body": asdict(self.options.body), "model": self._body.name}
+        body_key = {**key, "person": person, "body": asdict(self.options.body), "model": self._body.fingerprint()}
         initial = cached(
             self._cache_dir, "body", body_key, InitialBody,
             lambda: fit_body(self._body, clean, focal, center, video.fps, self.options.body, self._progress),
