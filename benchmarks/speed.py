@@ -37,7 +37,7 @@ STEPS = 40
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--frames", default="100,300,1000,3000,10000", help="lengths of the clip")
     parser.add_argument("--kind", default="local", help="fit.field.kind")
     parser.add_argument("--device", default="cpu")
