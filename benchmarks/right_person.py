@@ -22,6 +22,7 @@ from diffopt.frontend.boxes import enlarged, overlap
 from diffopt.frontend.choice import choose
 from diffopt.frontend.keypoints import track_person
 from diffopt.frontend.people import find_people
+from diffopt.frontend.thunder import Thunder
 from diffopt.frontend.video import Video, open_video
 
 RIGHT = 0.4
@@ -55,7 +56,7 @@ def measure(path: Path, boxes: Path) -> None:
         person = choose(people, f"{x:.1f},{y:.1f}@{frames[middle]}", video).person
         named, others = people.boxes(person, video.num_frames), people.others(person, video.num_frames)
         started = time.perf_counter()
-        read = bodies(track_person(video, blazepose, named, others, SILENT, who).keypoints_px)
+        read = bodies(track_person(video, blazepose, Thunder(threads=1), named, others, SILENT, who).keypoints_px)
         read_s = (time.perf_counter() - started) / video.num_frames
         shares = (share(each, frames, wanted) for each in (alone, by_default, named, read))
         print(f"{path.stem + ' ' + who:24}  " + " ".join(f"{value:8.0%}" for value in shares), end="")

@@ -41,6 +41,9 @@ NETWORKS = {
         "movenet-multipose", 256, "c5f3e0651495752a61c058e0603b90feeea2f2f5e1a81fb454e9cbe37636e4c7"
     ),
     "nanodet_416": Source("nanodet", 416, "4547abe5a64c68ae9ee55d8562e267551c4fc3ac24891f98284fc4554e1b09b1"),
+    "movenet_thunder": Source(
+        "movenet-thunder", 256, "b7cec9c95415304f52180c0bd2bbc7a2ed278b9af8ef64e14ec5d0013c9886a4"
+    ),
 }
 
 

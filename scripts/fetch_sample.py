@@ -28,6 +28,8 @@ from scipy.spatial.transform import Rotation
 
 from diffopt.frontend.blazepose import BlazePose
 from diffopt.frontend.keypoints import track_person
+from diffopt.frontend.people import find_people
+from diffopt.frontend.thunder import Thunder
 from diffopt.frontend.video import Video, open_video
 
 WHEEL = "pose2sim==0.10.49"
@@ -73,7 +75,9 @@ def read_intrinsics(calibration: bytes, view: int) -> ndarray:
 
 def follow(video: Video, intrinsics: ndarray, progress: Progress) -> ndarray:
     """(T, 3) unit rays of the tripod camera towards the middle of the body, as an operator would follow it."""
-    person = track_person(video, BlazePose(), 2.0, progress)
+    people = find_people(video, 2.0, progress)
+    boxes, others = people.boxes(1, video.num_frames), people.others(1, video.num_frames)
+    person = track_person(video, BlazePose(), Thunder(), boxes, others, progress, "person 1")
     middle = person.keypoints_px[:, _HIPS + _SHOULDERS].mean(axis=1)
     frames = np.arange(len(middle))
     filled = np.stack([np.interp(frames, frames[person.seen], axis[person.seen]) for axis in middle.T], axis=1)

@@ -1,34 +1,17 @@
 """The networks of the installed package read a rendered body; what is missing is told."""
 
-import cv2
 import numpy as np
 import pytest
-import torch
 
-from diffopt.body.model import load_body
 from diffopt.errors import DiffoptError
 from diffopt.frontend import blazepose
 from diffopt.frontend.blazepose import BlazePose, Roi, find_models
-from diffopt.show.raster import View, draw_mesh
+from tests.frontend.worlds import standing_body
 
 
 @pytest.fixture(scope="module")
 def scene() -> tuple[np.ndarray, np.ndarray]:
-    """A picture of the free body with its arms down, and where shoulders, knees and ankles are in it."""
-    body = load_body()
-    pose = torch.eye(3).repeat(1, 23, 1, 1)
-    for joint, angle in ((15, -1.1), (16, 1.1)):
-        c, s = np.cos(angle), np.sin(angle)
-        pose[0, joint] = torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-    upright = torch.diag(torch.tensor([1.0, -1.0, -1.0]))[None]
-    place = torch.tensor([[0.3, -0.2, 3.2]])
-    vertices = body.vertices(pose, upright, place, torch.zeros(10))[0].numpy()
-    joints = body.joints(pose, upright, place, torch.zeros(10))[0].numpy()
-    view = View(np.eye(3, dtype=np.float32), np.zeros(3, np.float32), 700.0, np.array([320.0, 320.0]), (640, 640))
-    rng = np.random.default_rng(0)
-    wall = cv2.GaussianBlur(rng.integers(150, 250, (640, 640, 3), dtype=np.uint8), (0, 0), 9)
-    picture = draw_mesh(wall, vertices, body.faces.numpy(), view, (0.75, 0.45, 0.35))
-    return picture, 700.0 * joints[:, :2] / joints[:, 2:] + 320.0
+    return standing_body()
 
 
 def test_a_body_is_found_and_read(scene):

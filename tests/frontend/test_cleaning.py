@@ -34,6 +34,7 @@ def walker(seed: int = 0) -> PersonTrack:
         crop_center_px=np.full((FRAMES, 2), 300.0),
         crop_side_px=np.full(FRAMES, SIDE),
         seen=np.ones(FRAMES, dtype=bool),
+        exchanged=np.zeros((FRAMES, 2), dtype=bool),
         masks=np.zeros((FRAMES, 8), dtype=np.uint8),
         mask_height=8,
         mask_width=8,
@@ -43,6 +44,17 @@ def walker(seed: int = 0) -> PersonTrack:
 def exchange(values: np.ndarray, frames: slice) -> None:
     left, right = (list(side) for side in zip(*LEGS, strict=True))
     values[frames, left + right] = values[frames, right + left]
+
+
+def test_landmarks_of_limbs_that_were_put_right_before_are_trusted_less():
+    seen = walker()
+    seen.exchanged[20:29, 1] = True
+    clean = clean_track(seen, FPS, 600, 600)
+
+    assert clean.swapped_frames == 9
+    assert (clean.landmark_weight[20:29, 25] < 0.5 * clean.landmark_weight[19, 25]).all()
+    assert (clean.landmark_weight[20:29, 13] == clean.landmark_weight[19, 13]).all()
+    assert (clean.confidence[20:29, 25] == clean.confidence[19, 25]).all()
 
 
 def test_exchanged_legs_are_put_back():

@@ -9,6 +9,7 @@ from rich.progress import Progress
 
 from diffopt.frontend.blazepose import BlazePose, Pose, Roi
 from diffopt.frontend.keypoints import stretches, track_person
+from diffopt.frontend.thunder import Points, Thunder
 from diffopt.frontend.video import Video, open_video
 from tests.frontend.worlds import write_film
 
@@ -51,6 +52,17 @@ class Script(BlazePose):
         )
 
 
+class Elsewhere(Thunder):
+    """A second reader that sees somebody all right, `off` pixels to the right of the region's middle."""
+
+    def __init__(self, off: float) -> None:
+        self.off = off
+
+    def read(self, picture: np.ndarray, roi: Roi) -> Points:
+        place = roi.center_px + np.linspace([self.off - 4, -10], [self.off + 4, 10], 17)
+        return Points(place, np.full(17, 0.9))
+
+
 @pytest.fixture
 def video(tmp_path: Path) -> Video:
     return open_video(
@@ -63,8 +75,9 @@ def boxes(place: float) -> np.ndarray:
     return np.concatenate([x - 5, np.full_like(x, 13), x + 5, np.full_like(x, 35)], axis=1)
 
 
-def track(video: Video, script: Script, boxes_px: np.ndarray, *others: np.ndarray):
-    return track_person(video, script, boxes_px, np.reshape(others, (-1, FRAMES, 4)), SILENT, "person 1")
+def track(video: Video, script: Script, boxes_px: np.ndarray, *others: np.ndarray, off: float = 40.0):
+    others_px = np.reshape(others, (-1, FRAMES, 4))
+    return track_person(video, script, Elsewhere(off), boxes_px, others_px, SILENT, "person 1")
 
 
 def test_a_person_is_read_along_the_boxes_and_found_but_once(video):
@@ -75,6 +88,14 @@ def test_a_person_is_read_along_the_boxes_and_found_but_once(video):
     np.testing.assert_allclose(found.keypoints_px.mean(axis=1)[:, 0], 10 + np.arange(FRAMES))
     assert found.mask(3)[:, :2].all()
     assert not found.mask(3)[:, -2:].any()
+
+
+def test_a_second_opinion_counts_if_it_is_of_the_same_person(video):
+    alone, same, neighbours = (track(video, Script([10], set(range(FRAMES))), boxes(10), off=off) for off in (40, 1, 9))
+
+    assert (np.abs(same.keypoints_px - alone.keypoints_px)[:, 11:17, 0] > 0.1).all()
+    assert np.array_equal(neighbours.keypoints_px, alone.keypoints_px)
+    assert np.array_equal(neighbours.visibility, alone.visibility)
 
 
 def test_nobody_is_read_where_the_boxes_end_or_nothing_is_to_be_believed(video):

@@ -5,11 +5,14 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import torch
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
+from diffopt.body.model import load_body
 from diffopt.frontend.keypoints import PersonTrack
 from diffopt.frontend.tracks import Tracks
+from diffopt.show.raster import View, draw_mesh
 
 SIZE = (640, 480)
 FOCAL_PX = 560.0
@@ -51,10 +54,29 @@ def nobody(frames: int) -> PersonTrack:
         crop_center_px=np.full((frames, 2), np.nan),
         crop_side_px=np.full(frames, np.nan),
         seen=np.zeros(frames, dtype=bool),
+        exchanged=np.zeros((frames, 2), dtype=bool),
         masks=np.zeros((frames, 4 * 3), dtype=np.uint8),
         mask_height=8,
         mask_width=12,
     )
+
+
+def standing_body() -> tuple[np.ndarray, np.ndarray]:
+    """A picture of the free body with its arms down, and where SMPL's 24 joints are in it."""
+    body = load_body()
+    pose = torch.eye(3).repeat(1, 23, 1, 1)
+    for joint, angle in ((15, -1.1), (16, 1.1)):
+        c, s = np.cos(angle), np.sin(angle)
+        pose[0, joint] = torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    upright = torch.diag(torch.tensor([1.0, -1.0, -1.0]))[None]
+    place = torch.tensor([[0.3, -0.2, 3.2]])
+    vertices = body.vertices(pose, upright, place, torch.zeros(10))[0].numpy()
+    joints = body.joints(pose, upright, place, torch.zeros(10))[0].numpy()
+    view = View(np.eye(3, dtype=np.float32), np.zeros(3, np.float32), 700.0, np.array([320.0, 320.0]), (640, 640))
+    rng = np.random.default_rng(0)
+    wall = cv2.GaussianBlur(rng.integers(150, 250, (640, 640, 3), dtype=np.uint8), (0, 0), 9)
+    picture = draw_mesh(wall, vertices, body.faces.numpy(), view, (0.75, 0.45, 0.35))
+    return picture, 700.0 * joints[:, :2] / joints[:, 2:] + 320.0
 
 
 def texture(seed: int = 0, side: int = 1500) -> ndarray:

@@ -19,8 +19,15 @@ from diffopt.frontend.network import INSTALL, Network
 KEYPOINTS = 33
 LEFT_RIGHT = ((1, 4), (2, 5), (3, 6), (7, 8), (9, 10), *((left, left + 1) for left in range(11, 33, 2)))
 """Pairs of keypoints that a mirror exchanges."""
+Pairs = tuple[tuple[int, int], ...]
+LIMBS: tuple[Pairs, Pairs] = (
+    tuple(pair for pair in LEFT_RIGHT if 11 <= pair[0] < 23),
+    tuple(pair for pair in LEFT_RIGHT if pair[0] >= 23),
+)
+"""Of those the arms', with shoulders and hands, and the legs', with hips and feet."""
+CROP_PX = 256
 
-_DETECTOR_PX, _CROP_PX = 224, 256
+_DETECTOR_PX = 224
 _MIN_SCORE = 0.5
 _ROI_MARGIN = 1.25
 
@@ -36,8 +43,8 @@ class Roi:
 
     def to_image(self) -> Float[ndarray, "2 3"]:
         """Affine map from crop pixels to picture pixels."""
-        turn = _rotation(self.roll) * (self.side_px / _CROP_PX)
-        return np.column_stack([turn, self.center_px - turn @ np.full(2, _CROP_PX / 2)])
+        turn = _rotation(self.roll) * (self.side_px / CROP_PX)
+        return np.column_stack([turn, self.center_px - turn @ np.full(2, CROP_PX / 2)])
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class BlazePose:
     def read(self, picture: UInt8[ndarray, "H W 3"], roi: Roi) -> Pose:
         """The pose inside the region."""
         to_image = roi.to_image()
-        crop = cv2.warpAffine(picture, to_image, (_CROP_PX, _CROP_PX), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        crop = cv2.warpAffine(picture, to_image, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
         outputs = self._reader(crop.astype(np.float32) / 255)
         points = outputs[(1, 195)].reshape(39, 5)
         crop_px = _refine(points[:, :2], _sigmoid(outputs[(1, 64, 64, 39)]))

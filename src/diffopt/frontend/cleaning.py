@@ -12,13 +12,10 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from scipy.ndimage import generic_filter, median_filter
 
-from diffopt.frontend.blazepose import LEFT_RIGHT
+from diffopt.frontend.blazepose import LIMBS, Pairs
 from diffopt.frontend.keypoints import PersonTrack
 
-Pairs = tuple[tuple[int, int], ...]
-_ARMS = tuple(pair for pair in LEFT_RIGHT if 11 <= pair[0] < 23)
-_LEGS = tuple(pair for pair in LEFT_RIGHT if pair[0] >= 23)
-_LIMBS = ((11, 13), (13, 15), (12, 14), (14, 16), (23, 25), (25, 27), (24, 26), (26, 28), (11, 23), (12, 24))
+_BONES = ((11, 13), (13, 15), (12, 14), (14, 16), (23, 25), (25, 27), (24, 26), (26, 28), (11, 23), (12, 24))
 _BODY_M = 1.7
 _SWITCH_COST, _SWAPPED_COST, _TORN_COST = 0.05, 0.005, 0.005
 """In body sizes of mean keypoint motion: a swap must save two real jumps, soon be over, and rather be of all limbs."""
@@ -55,15 +52,16 @@ def clean_track(track: PersonTrack, fps: float, width: int, height: int) -> Clea
     side = _fill(track.crop_side_px[:, None])[:, 0]
 
     swapped = np.zeros(len(side), dtype=bool)
-    exchanged = find_swaps(_fill(keypoints) / side[:, None, None], landmarks / _BODY_M, (_ARMS, _LEGS))
-    for pairs, here in zip((_ARMS, _LEGS), exchanged.T, strict=True):
+    exchanged = find_swaps(_fill(keypoints) / side[:, None, None], landmarks / _BODY_M, LIMBS)
+    for pairs, here, before in zip(LIMBS, exchanged.T, track.exchanged.T, strict=True):
         left, right = (list(index) for index in zip(*pairs, strict=True))
         for values in (keypoints, visibility, landmarks, weight):
             values[np.ix_(here, left + right)] = values[np.ix_(here, right + left)]
         # The labels are right now, but a network that mistook front for back is unsure of the depths too: its
         # landmarks are half as far off again as in other frames.
-        weight[np.ix_(here, left + right)] *= _SWAPPED_TRUST
-        swapped |= here
+        doubted = here | before
+        weight[np.ix_(doubted, left + right)] *= _SWAPPED_TRUST
+        swapped |= doubted
 
     jumps = find_jumps(keypoints / side[:, None, None], fps)
     weight[_odd_size(landmarks, track.seen)] = 0.0
@@ -137,7 +135,7 @@ def _nan_median(values: ndarray) -> float:
 
 def _odd_size(landmarks: Float[ndarray, "T K 3"], seen: Bool[ndarray, "T"]) -> Bool[ndarray, "T"]:
     """Frames whose body is much larger or smaller than the clip's."""
-    first, second = (list(ends) for ends in zip(*_LIMBS, strict=True))
+    first, second = (list(ends) for ends in zip(*_BONES, strict=True))
     size = np.linalg.norm(landmarks[:, first] - landmarks[:, second], axis=-1).sum(axis=1)
     ratio = median_filter(size, 3, mode="nearest") / np.median(size[seen])
     return (ratio > _LENGTH_RATIO) | (ratio < 1 / _LENGTH_RATIO)

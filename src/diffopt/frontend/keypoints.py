@@ -10,6 +10,8 @@ from rich.progress import Progress
 
 from diffopt.frontend.blazepose import KEYPOINTS, BlazePose, Pose, Roi
 from diffopt.frontend.boxes import enlarged, overlap
+from diffopt.frontend.fusion import fuse
+from diffopt.frontend.thunder import Thunder
 from diffopt.frontend.video import Video
 
 MASK_SIDE_PX = 320
@@ -22,7 +24,7 @@ _BODY_MARGIN, _SAME_BODY = 0.05, 0.4
 
 @dataclass(frozen=True)
 class PersonTrack:
-    """What the detector saw, before any cleaning; NaN and zeros where `seen` is False."""
+    """What the detectors saw, before any cleaning; NaN and zeros where `seen` is False."""
 
     keypoints_px: Float[ndarray, "T 33 2"]
     visibility: Float[ndarray, "T 33"]
@@ -32,6 +34,8 @@ class PersonTrack:
     crop_side_px: Float[ndarray, "T"]
     """Side of the square about the whole body: the person's size in the picture."""
     seen: Bool[ndarray, "T"]
+    exchanged: Bool[ndarray, "T 2"]
+    """Of arms and legs: left and right had been exchanged, which is undone."""
     masks: UInt8[ndarray, "T B"]
     """The person's pixels, packed to bits."""
     mask_height: int
@@ -66,6 +70,7 @@ def stretches(seen: Bool[ndarray, "T"], max_gap: float) -> list[tuple[int, int]]
 def track_person(
     video: Video,
     blazepose: BlazePose,
+    thunder: Thunder,
     boxes_px: Float[ndarray, "T 4"],
     others_px: Float[ndarray, "P T 4"],
     progress: Progress,
@@ -75,7 +80,8 @@ def track_person(
 
     Args:
         video: the frames.
-        blazepose: the reader.
+        blazepose: the reader of keypoints, landmarks and mask.
+        thunder: the second opinion on keypoints.
         boxes_px: about the person; NaN in frames in which nobody is looked for.
         others_px: about everybody else.
         progress: shows the frames done.
@@ -93,6 +99,7 @@ def track_person(
         crop_center_px=np.full((total, 2), np.nan),
         crop_side_px=np.full(total, np.nan),
         seen=np.zeros(total, dtype=bool),
+        exchanged=np.zeros((total, 2), dtype=bool),
         masks=np.zeros((total, (shape[0] * shape[1] + 7) // 8), dtype=np.uint8),
         mask_height=shape[0],
         mask_width=shape[1],
@@ -101,11 +108,11 @@ def track_person(
     for frame, picture in enumerate(progress.track(video.frames(), total=total, description=description)):
         box, reading = boxes_px[frame], None
         if not np.isnan(box).any():
-            reading = _read(blazepose, picture, box, others_px[:, frame], roi)
+            reading = _read(blazepose, thunder, picture, box, others_px[:, frame], roi)
         if reading is None:
             roi = None
             continue
-        roi, pose = reading
+        roi, pose, track.exchanged[frame] = reading
         track.keypoints_px[frame] = pose.keypoints_px
         track.visibility[frame] = pose.visibility
         track.landmarks_c[frame] = pose.landmarks_c
@@ -119,11 +126,12 @@ def track_person(
 
 def _read(
     blazepose: BlazePose,
+    thunder: Thunder,
     picture: UInt8[ndarray, "H W 3"],
     box_px: Float[ndarray, "4"],
     others_px: Float[ndarray, "P 4"],
     before: Roi | None,
-) -> tuple[Roi, Pose] | None:
+) -> tuple[Roi, Pose, Bool[ndarray, "2"]] | None:
     """The first look that shows the box's person; a reader takes whoever is in front, unless that one is hidden."""
     views = [picture]
     near = others_px[overlap(enlarged(box_px[None], _LOOK_AROUND), np.nan_to_num(others_px))[0] > 0]
@@ -132,8 +140,12 @@ def _read(
     for shown in views:
         for roi in _regions(blazepose, shown, box_px, before):
             pose = blazepose.read(shown, roi)
-            if _credible(roi, pose) and _fits(pose, box_px):
-                return roi, pose
+            if _credible(roi, pose) and _fits(pose.keypoints_px, pose.visibility, box_px):
+                # With nobody else to be seen: Thunder knows no region of the frame before to hold on to.
+                points = thunder.read(views[-1], _about(box_px))
+                if not _fits(points.keypoints_px, points.scores, box_px):
+                    return roi, pose, np.zeros(2, dtype=bool)
+                return roi, *fuse(pose, points, roi.side_px)
     return None
 
 
@@ -176,9 +188,9 @@ def _about(box_px: Float[ndarray, "4"]) -> Roi:
     return Roi((box_px[:2] + box_px[2:]) / 2, _BOX_MARGIN * float(np.max(box_px[2:] - box_px[:2])), 0.0)
 
 
-def _fits(pose: Pose, box_px: Float[ndarray, "4"]) -> bool:
+def _fits(keypoints_px: Float[ndarray, "K 2"], certainty: Float[ndarray, "K"], box_px: Float[ndarray, "4"]) -> bool:
     """Whether the body read is the box's, and not that of a neighbour; limbs out of the picture have no say."""
-    sure = pose.keypoints_px[pose.visibility > _VISIBLE]
+    sure = keypoints_px[certainty > _VISIBLE]
     if len(sure) < 2:
         return False
     body = np.concatenate([sure.min(axis=0), sure.max(axis=0)])

@@ -28,6 +28,7 @@ from diffopt.frontend.inverse_kinematics import InitialBody, fit_body
 from diffopt.frontend.keypoints import PersonTrack, track_person
 from diffopt.frontend.options import FrontendOptions
 from diffopt.frontend.people import People, find_people
+from diffopt.frontend.thunder import THUNDER, Thunder
 from diffopt.frontend.tracks import Tracks, track_scene
 from diffopt.frontend.video import Video, content_hash
 from diffopt.initialisation.gravity import up_from_bodies
@@ -57,6 +58,7 @@ class Stages:
             "finders": FINDERS,
             "max_gap_s": options.max_gap_s,
         }
+        self._read_key = {**self._key, "blazepose": options.blazepose, "thunder": THUNDER}
 
     def say(self, text: str) -> None:
         self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -79,10 +81,10 @@ class Stages:
         boxes = people.boxes(person, self.video.num_frames)
         others = people.others(person, self.video.num_frames)
         return cached(
-            self._cache_dir, "keypoints", {**self._key, "blazepose": blazepose, "person": person}, PersonTrack,
+            self._cache_dir, "keypoints", {**self._read_key, "person": person}, PersonTrack,
             lambda: track_person(
-                self.video, BlazePose(Path(blazepose) if blazepose else None), boxes, others, self._progress,
-                f"person {person}",
+                self.video, BlazePose(Path(blazepose) if blazepose else None), Thunder(), boxes, others,
+                self._progress, f"person {person}",
             ),
         )  # fmt: skip
 
@@ -93,7 +95,7 @@ class Stages:
         video, options = self.video.part(*span), self.options
         parts = {person: track.part(*span) for person, track in tracks.items()}
         clean = {person: clean_track(part, video.fps, video.width, video.height) for person, part in parts.items()}
-        key = {**self._key, "blazepose": options.blazepose, "stretch": span, "read": sorted(parts)}
+        key = {**self._read_key, "stretch": span, "read": sorted(parts)}
         tall = _NEAR * max(people.height_px(person) for person in parts)
         others = [k for k in range(1, people.count + 1) if k not in parts and people.height_px(k) > tall]
         boxes = [people.boxes(person, self.video.num_frames)[slice(*span)] for person in others]
@@ -252,7 +254,7 @@ def _provenance(
         "video": str(video.path.resolve()),
         "clock": video.source_rate,
         "finders": ", ".join(FINDERS),
-        "keypoints": "BlazePose full (mediapipe's network files)",
+        "keypoints": f"BlazePose full (mediapipe's network files), {THUNDER}",
         "swapped_frames": clean.swapped_frames,
         "rejected_keypoints": clean.rejected_keypoints,
         "camera": camera.kind,
