@@ -56,9 +56,10 @@ class Elsewhere(Thunder):
     """A second reader that sees somebody all right, `off` pixels to the right of the region's middle."""
 
     def __init__(self, off: float) -> None:
-        self.off = off
+        self.off, self.shown = off, []
 
     def read(self, picture: np.ndarray, roi: Roi) -> Points:
+        self.shown.append(picture)
         place = roi.center_px + np.linspace([self.off - 4, -10], [self.off + 4, 10], 17)
         return Points(place, np.full(17, 0.9))
 
@@ -96,6 +97,14 @@ def test_a_second_opinion_counts_if_it_is_of_the_same_person(video):
     assert (np.abs(same.keypoints_px - alone.keypoints_px)[:, 11:17, 0] > 0.1).all()
     assert np.array_equal(neighbours.keypoints_px, alone.keypoints_px)
     assert np.array_equal(neighbours.visibility, alone.visibility)
+
+
+def test_the_second_reader_never_sees_a_neighbour(video):
+    reader, neighbour = Elsewhere(1.0), np.tile([5.0, 0, 64, 48], (FRAMES, 1))
+    track_person(video, Script([10], set(range(FRAMES))), reader, boxes(10), neighbour[None], SILENT, "person 1")
+
+    assert len(reader.shown) > 0
+    assert all((picture[24, 60] == 128).all() for picture in reader.shown[:10])
 
 
 def test_nobody_is_read_where_the_boxes_end_or_nothing_is_to_be_believed(video):

@@ -78,6 +78,9 @@ def test_film_to_observation_and_again_from_the_cache(film, options, tmp_path, m
     again = prepare(path, options, tmp_path / "kept", progress=Progress(disable=True))
     assert np.array_equal(again.keypoints_px, seen.keypoints_px, equal_nan=True)
     assert not np.array_equal(again.body_pose, seen.body_pose)
+    monkeypatch.setattr(module, "THUNDER", "a_newer_reader")
+    with pytest.raises(AssertionError, match="must not be made again"):
+        prepare(path, options, tmp_path / "kept", progress=Progress(disable=True))
 
 
 def test_a_span_is_prepared_alone(film, options, tmp_path):
