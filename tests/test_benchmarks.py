@@ -16,6 +16,7 @@ from accuracy_rows import _one_euro
 from accuracy_table import write_tables
 from emdb_layout import main as print_tables
 from emdb_layout import write_front_end
+from keypoint_errors import main as measure_keypoints
 from PIL import Image
 from published import measure as measure_answer
 from published import read_answer
@@ -33,7 +34,7 @@ from diffopt.simulation.synthetic import simulate_observation
 from diffopt.simulation.walk import synthetic_walk
 from tests.formats import layouts
 from tests.frontend.test_people import rendered
-from tests.frontend.worlds import write_film
+from tests.frontend.worlds import standing_body, write_film
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "accuracy.py"
 PLAN = {
@@ -277,3 +278,23 @@ def test_the_right_person_is_told_from_the_wrong_one(tmp_path, monkeypatch, caps
     assert shares["main"] == ["100%", "100%", "100%"]
     assert shares["other"] == ["0%", "100%", "100%"]
     assert shares["shifted"] == ["67%", "67%", "67%"]
+
+
+def test_errors_of_keypoints_are_told_in_the_size_of_the_person(tmp_path, monkeypatch, capsys):
+    """A truth that is shifted by a fifth of the body's height is gross for whoever reads it."""
+    picture, joints_px = standing_body()
+    write_film(tmp_path / "cam01.mp4", [picture] * 6)
+    coco = [15, 15, 15, 15, 15, 16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8]
+    joints = np.concatenate([(joints_px[coco] - 320) / 700 * 3.2, np.full((17, 1), 3.2)], axis=1)
+    camera = {"K": [[[700.0, 0, 320], [0, 700, 320], [0, 0, 1]]], "dist": np.zeros((1, 5)), "R": np.eye(3)[None]}
+    monkeypatch.setattr(sys, "argv", ["keypoint_errors.py", str(tmp_path)])
+    for shift in (0.0, 0.34):
+        moved = np.broadcast_to(np.add(joints, [shift, 0, 0]), (6, 17, 3))
+        np.savez(tmp_path / "truth.npz", joints3d=moved, t=np.zeros((1, 3)), **camera)
+        measure_keypoints()
+
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("cam01")]
+    median, gross = (np.array([float(line[at].rstrip("%")) for line in lines]) for at in (2, 4))
+    assert [line[1] for line in lines] == ["BlazePose", "both"] * 2
+    assert (median[:2] < 4).all() and (gross[:2] < 10).all()
+    assert (np.abs(median[2:] - 20) < 4).all() and (gross[2:] > 90).all()
