@@ -62,7 +62,8 @@ def solve():
     def found(scene, root_trajectory, options):
         solver = world_solver(scenes[scene], body, options, root_trajectory, prior)
         start = initialise(scenes[scene], body, solver, options, 0.3).start
-        return torch.cat([start.motion.transl, start.cameras.translation_w2c])
+        sure = torch.full((1, 3), start.findings["camera_scale_log_error"])
+        return torch.cat([start.motion.transl, start.cameras.translation_w2c, sure])
 
     return found
 

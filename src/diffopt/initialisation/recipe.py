@@ -18,6 +18,7 @@ The world of given bodies (`world`; asked again by a fit once the pixels have me
 | gravity alignment, first guess | how people stand and balance, how cameras are held | `gravity` |
 | expected velocity of the root | the articulation, judged by the motion prior | `expected_velocity` |
 | root trajectory, scale, contacts | camera view, expected velocity or feet in contact, inertia | `root_trajectory` |
+| scale, where these contradict it | feet that stand, expected velocity: a posterior | `scale` |
 | gravity alignment | balance over the feet in contact, contacts on one level | `gravity` |
 | root trajectory again | as above, in the new alignment | `root_trajectory` |
 | floor | lower quartile of the feet in contact | `gravity` |

@@ -39,8 +39,6 @@ class RootTrajectory:
     """Pelvis in the world, metres; the origin is the first camera."""
     scale: float
     """Metres per unit of the given camera translation; 1 where the camera does not travel or is metric already."""
-    scale_error: float
-    """Standard deviation of ln(scale) according to the evidence; 0 where it was not estimated."""
     contact: Float[ndarray, "T F"]
     """How far each foot point is taken to be down, 0 to 1."""
     camera_shift: Float[ndarray, "T 3"]
@@ -100,7 +98,6 @@ def solve_root_trajectory(
     tolerance = 2 * evidence.contact_m_s if velocity is None else 2 * evidence.expected_m_s
     contact = step_down
     unknowns = np.zeros(num_unknowns + 1)
-    normal: Sparse = None
     for _ in range(iterations):
         if velocity is None:
             feet_rows, feet_values = _feet_equations(steps, contact, fps, evidence)
@@ -112,20 +109,15 @@ def solve_root_trajectory(
         path_rows.resize(path_rows.shape[0], num_unknowns + 1)
         matrix: Sparse = scipy.sparse.vstack([sight_rows, path_rows], format="csc")
         values = np.concatenate([sight_values, feet_values, np.zeros(inertia_rows.shape[0])])
-        normal = (matrix.T @ matrix + 1e-9 * scipy.sparse.identity(matrix.shape[1])).tocsc()
+        normal: Sparse = (matrix.T @ matrix + 1e-9 * scipy.sparse.identity(matrix.shape[1])).tocsc()
         unknowns = _solve_forward(normal, matrix.T @ values, least_travel_m if find_scale else None)
         root = unknowns[: 3 * num_frames].reshape(num_frames, 3)
         slip = np.linalg.norm((root[1:] - root[:-1])[:, None] - steps, axis=-1) * fps
         # Cauchy weights: a foot that would have to slide is taken for a swinging one.
         contact = step_down / (1.0 + (slip / tolerance) ** 2)
-    scale, error = 1.0, 0.0
-    if find_scale:
-        unit = np.zeros(num_unknowns + 1)
-        unit[-1] = 1.0
-        spread = float(np.sqrt(_solve(normal, unit)[-1]))
-        scale, error = float(unknowns[-1]) / extent, spread / max(abs(float(unknowns[-1])), 1e-9)
+    scale = float(unknowns[-1]) / extent if find_scale else 1.0
     shifts = np.concatenate([np.zeros((1, 3)), unknowns[3 * num_frames : -1].reshape(-1, 3)])
-    return RootTrajectory(root, scale, error, np.concatenate([contact, contact[-1:]]), shifts[segment])
+    return RootTrajectory(root, scale, np.concatenate([contact, contact[-1:]]), shifts[segment])
 
 
 def _solve_forward(normal: Sparse, values: Float[ndarray, "N"], least_travel_m: float | None) -> Float[ndarray, "N"]:

@@ -21,9 +21,9 @@ from diffopt.initialisation.gravity import (
 from diffopt.initialisation.options import (
     GravityOptions,
     InitialisationOptions,
-    RootTrajectoryOptions,
 )
 from diffopt.initialisation.root_trajectory import RootTrajectory, solve_root_trajectory
+from diffopt.initialisation.scale import ScalePosterior, scale_posterior
 from diffopt.initialisation.state import InitialState, cameras_in_world, pose_in_world
 from diffopt.initialisation.tracking_lost import legs_contradict_camera
 from diffopt.motion.motion import Motion
@@ -65,7 +65,7 @@ def solve_world(
     align = first_alignment(observation, view, options.gravity)
     velocity = velocity_in(align)
     view = _without_contradicted_camera(observation, view, align, velocity, options)
-    trajectory = _root_trajectory(view, align, velocity, options.root_trajectory)
+    trajectory, posterior = _root_trajectory(view, align, velocity, options)
     tilt_deg = 0.0
     if observation.gravity_w is None:
         # The trajectory tells which feet carry, and where they stood; both say more of what is up.
@@ -74,7 +74,7 @@ def solve_world(
         align, trajectory = turn @ align, replace(trajectory, root=trajectory.root @ turn.T)
         align = rotation_to_up(_up_from_contact_levels(view, align, trajectory, options.gravity)) @ align
         tilt_deg = float(np.degrees(np.arccos(np.clip(align[1] @ first_up, -1, 1))))
-        trajectory = _root_trajectory(view, align, velocity_in(align), options.root_trajectory)
+        trajectory, posterior = _root_trajectory(view, align, velocity_in(align), options)
 
     soles = body.sole_heights(betas).double().numpy()
     feet_heights = (view.feet(align) + trajectory.root[:, None])[..., 1] - soles
@@ -90,7 +90,8 @@ def solve_world(
         scale_known=not view.find_scale,
         findings={
             "camera_scale": trajectory.scale,
-            "camera_scale_log_error": trajectory.scale_error,
+            "camera_scale_log_error": posterior.log_error,
+            **{f"camera_scale_rival_{rank}": rival for rank, rival in enumerate(posterior.rivals, start=1)},
             "camera_lost_share": float(np.diff(view.segment).mean()) if len(view.segment) > 1 else 0.0,
             "gravity_correction_deg": tilt_deg,
             "camera_height_m": float(centers_w[0, 1]),
@@ -129,24 +130,38 @@ def _root_trajectory(
     view: CameraView,
     align: Float[ndarray, "3 3"],
     velocity: Float[ndarray, "S 3"] | None,
-    options: RootTrajectoryOptions,
-) -> RootTrajectory:
+    options: InitialisationOptions,
+) -> tuple[RootTrajectory, ScalePosterior]:
+    """The trajectory, whose scale is the posterior's unless that holds the one that least squares find."""
+    chosen = options.root_trajectory
     depth = np.linalg.norm(view.pelvis, axis=-1)
-    seen_w = view.pelvis @ align.T
-    return solve_root_trajectory(
-        seen_w=seen_w,
-        sight_w=seen_w / np.maximum(depth, 1e-6)[:, None],
-        depth_m=depth,
-        centers=view.centers @ align.T,
-        feet=view.feet(align),
-        valid=view.valid,
-        fps=view.fps,
-        find_scale=view.find_scale,
-        evidence=options.feet_decide if view.find_scale or view.segment[-1] > 0 else options.view_decides,
-        least_travel_m=options.least_travel_m,
-        velocity=velocity,
-        segment=view.segment,
+    seen_w, centers, feet = view.pelvis @ align.T, view.centers @ align.T, view.feet(align)
+
+    def solve(scale: float, find_scale: bool) -> RootTrajectory:
+        return solve_root_trajectory(
+            seen_w=seen_w,
+            sight_w=seen_w / np.maximum(depth, 1e-6)[:, None],
+            depth_m=depth,
+            centers=scale * centers,
+            feet=feet,
+            valid=view.valid,
+            fps=view.fps,
+            find_scale=find_scale,
+            evidence=chosen.feet_decide if view.find_scale or view.segment[-1] > 0 else chosen.view_decides,
+            least_travel_m=chosen.least_travel_m,
+            velocity=velocity,
+            segment=view.segment,
+        )
+
+    trajectory = solve(1.0, view.find_scale)
+    if not view.find_scale:
+        return trajectory, ScalePosterior(scale=1.0, log_error=0.0, rivals=())
+    posterior = scale_posterior(
+        seen_w, centers, feet, view.valid, view.segment, view.fps, velocity, chosen.least_travel_m, options.scale
     )
+    if not posterior.holds(trajectory.scale):
+        trajectory = replace(solve(posterior.scale, find_scale=False), scale=posterior.scale)
+    return trajectory, posterior
 
 
 def _alignment_by_balance(
