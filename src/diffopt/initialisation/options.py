@@ -178,7 +178,7 @@ class ScaleOptions:
     """Over how long that error is averaged, seconds. Judgement; half a second does as well."""
     independent_per_s: float = positive(4.0)
     """Pieces of evidence in a second that do not repeat each other: a foot stands for a quarter of one or more. Stated
-    intervals of 68 percent then held three quarters of 47 simulated clips, most of kinds that the prior had not seen."""
+    intervals of 68 percent then held 83 percent of 47 simulated clips, most of kinds that the prior had not seen."""
     drift: float = positive(0.066)
     """What no evidence tells of ln(scale): SLAM's own drift within a clip, as the feet of true bodies left it."""
 
