@@ -26,7 +26,7 @@ from diffopt.prior.motion_prior import MotionPrior, PriorDescription
 from diffopt.result.result import Result
 from diffopt.simulation.synthetic import simulate_observation, synthetic_walk
 from diffopt.training.motion_prior import PriorFit, learn_statistics
-from diffopt.training.windows import MotionWindows
+from diffopt.training.windows import Batch, MotionWindows
 
 FRAMES, FPS = 100, 30.0
 TRAINING_STEPS = 20
@@ -125,7 +125,7 @@ def _training_row(device: str, batch_size: int, motion: Motion) -> str:
     learn_statistics(prior, [next(batches) for _ in range(2)])
     fit = on_device(PriorFit(training, prior), torch.device(device))
     optimizer = torch.optim.AdamW(fit.prior.parameters(), lr=1e-4)
-    batch = [part.to(device) for part in next(batches)]
+    batch = Batch(*(part.to(device) for part in next(batches)))
     for step in range(TRAINING_STEPS + 3):
         if step == 3:
             _synchronize(device)

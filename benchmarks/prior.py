@@ -64,9 +64,7 @@ class Trial:
 
     def rows(self, chosen: Tensor) -> "Trial":
         def pick(windows: Windows) -> Windows:
-            return Windows(
-                windows.rotations[chosen], windows.root[chosen], windows.offsets[chosen], windows.valid[chosen]
-            )
+            return Windows(*(part[chosen] for part in vars(windows).values()))
 
         return Trial(pick(self.truth), pick(self.seen))
 

@@ -15,9 +15,11 @@ import torch
 from diffopt.body.model import load_body
 from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.config import load_prior_training
-from diffopt.mocap.reading import read_motions, split
+from diffopt.mocap.reading import split
+from diffopt.mocap.sources import read_sources
 from diffopt.prior.motion_prior import MotionPrior, load_prior
-from diffopt.training.motion_prior import VALIDATION_SEED, PriorFit, PriorTraining, path_error, train
+from diffopt.training.motion_prior import VALIDATION_SEED, PriorFit, path_errors, train
+from diffopt.training.options import PriorTraining
 from diffopt.training.windows import MotionWindows
 
 COLUMNS = ("loss", "path", "displacement", "root_velocity", "rotations", "positions")
@@ -67,13 +69,15 @@ def main() -> None:
 @torch.no_grad()
 def judge(prior: MotionPrior, config: PriorTraining) -> dict[str, float]:
     """The training losses of a prior on augmented windows of the held-out people, and the error of its path, metres."""
-    _, held_out = split(read_motions(config.data), config.validation, config.excluded)
+    _, held_out = split(
+        read_sources(config.data, config.sources, config.identities, config.kinds), config.validation, config.excluded
+    )
     skeleton = load_body().skeleton(torch.zeros(10))[:BODY_JOINTS]
     fit, total = PriorFit(config, prior), dict.fromkeys(COLUMNS, 0.0)
     for index, batch in enumerate(MotionWindows(held_out, config.windows, skeleton, BATCHES, VALIDATION_SEED)):
         generator = torch.Generator().manual_seed(index)
-        levels = fit.draw_levels(len(batch[0]), generator)
-        losses = {**fit.losses(prior, batch, levels, generator), "path": path_error(prior, batch)}
+        levels = fit.draw_levels(len(batch.clean), generator)
+        losses = {**fit.losses(prior, batch, levels, generator), "path": path_errors(prior, batch).mean()}
         for name in COLUMNS:
             total[name] += float(losses[name]) / BATCHES
     return total

@@ -53,7 +53,7 @@ def fit_regression(clips: list[MotionClip], batches: int = 40, ridge: float = 10
     windows, generator = training_windows(clips), torch.Generator().manual_seed(1)
     rows, targets = [], []
     for _ in range(batches):
-        clean, seen, valid = windows.draw(generator)
+        clean, seen, valid, *_ = windows.draw(generator)
         rows.append(design(seen)[valid])
         targets.append(smpl_features.root_velocity(clean)[valid])
     inputs, target = torch.cat(rows).double(), torch.cat(targets).double()
@@ -75,7 +75,7 @@ def fit_temporal_network(clips: list[MotionClip], steps: int) -> Callable[[Windo
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     with torch.enable_grad():
         for _ in range(steps):
-            clean, seen, valid = windows.draw(generator)
+            clean, seen, valid, *_ = windows.draw(generator)
             predicted = network(seen[..., smpl_features.ARTICULATION].mT).mT
             error = (predicted - smpl_features.root_velocity(clean)) * valid[..., None]
             moved = error.cumsum(dim=1)[:, 12:] - error.cumsum(dim=1)[:, :-12]

@@ -27,6 +27,7 @@ def windows():
         motions = [random_motion(frames, seed, torch.float32) for seed in range(batch)]
         rotations, roots = torch.stack([each[0] for each in motions]), torch.stack([each[1] for each in motions])
         exists = torch.ones(batch, frames, dtype=torch.bool)
-        return Windows(rotations, roots, AVERAGE_OFFSETS.repeat(batch, 1, 1), exists)
+        trusted = torch.ones(batch, 22, dtype=torch.bool)
+        return Windows(rotations, roots, AVERAGE_OFFSETS.repeat(batch, 1, 1), exists, trusted)
 
     return make

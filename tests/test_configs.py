@@ -20,7 +20,7 @@ from diffopt.config import (
 from diffopt.errors import DiffoptError
 from diffopt.evaluation.options import EvaluationOptions
 from diffopt.fitting.options import LossWeights, Stage, Update
-from diffopt.training.motion_prior import PriorTraining
+from diffopt.training.options import PriorTraining
 from diffopt.training.pose_prior import PosePriorTraining
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -28,6 +28,7 @@ FILES = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIG
 SHIPPED = {name for name in FILES if not name.startswith("sweeps/")}
 
 
+PRIORS = ("prior", "shipped_prior")
 EVALUATIONS = ("evaluation", "emdb_short", "emdb_full", "emdb_ablations")
 
 
@@ -36,7 +37,7 @@ def load(name):
         return load_evaluation(name)
     if name == "pose_prior":
         return load_pose_prior_training(name)
-    return load_prior_training(name) if name == "prior" else load_config(name)
+    return load_prior_training(name) if name in PRIORS else load_config(name)
 
 
 def refused(*overrides, path=None):
@@ -114,7 +115,7 @@ def test_default_yaml_explains_every_field():
 @pytest.mark.parametrize("name", sorted(SHIPPED))
 def test_every_shipped_configuration_loads_by_path_and_by_name(name):
     assert load(name) == {
-        "prior": load_prior_training,
+        **dict.fromkeys(PRIORS, load_prior_training),
         "pose_prior": load_pose_prior_training,
         **dict.fromkeys(EVALUATIONS, load_evaluation),
     }.get(name, load_config)(CONFIGS / f"{name}.yaml")

@@ -22,7 +22,7 @@ from diffopt.evaluation.options import EvaluationOptions
 from diffopt.fitting.options import FitOptions, LoggingOptions
 from diffopt.frontend.options import FrontendOptions
 from diffopt.losses.guidance import Guidance
-from diffopt.training.motion_prior import PriorTraining
+from diffopt.training.options import PriorTraining
 from diffopt.training.pose_prior import PosePriorTraining
 
 

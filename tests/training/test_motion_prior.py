@@ -1,3 +1,4 @@
+import itertools
 import json
 import subprocess
 import sys
@@ -9,13 +10,15 @@ import pytest
 import roma
 import torch
 
+from diffopt.errors import DiffoptError
 from diffopt.mocap.clip import AVERAGE_OFFSETS
 from diffopt.mocap.reading import read_motions, split
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.features import ARTICULATION, FEATURE_SIZE
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription, load_prior
-from diffopt.training.motion_prior import PriorFit, PriorTraining, train
-from diffopt.training.windows import WindowRecipe, seed_of
+from diffopt.training.motion_prior import PriorFit, train
+from diffopt.training.options import PriorTraining
+from diffopt.training.windows import Batch, WindowRecipe, seed_of
 from tests.offline_run import OfflineRun
 from tests.random_motion import random_motion
 
@@ -74,18 +77,20 @@ def test_levels_are_equal_in_half_of_the_windows_and_given_in_a_quarter(config):
     assert (apart < 100).float().mean().item() == pytest.approx(0.55, abs=0.05)
 
 
-def test_loss_is_nothing_for_a_perfect_prediction_and_sees_no_padding(config, monkeypatch):
+def test_loss_is_nothing_for_a_perfect_prediction_and_sees_only_what_was_captured(config, monkeypatch):
     prior = MotionPrior(PriorDescription(config.network, config.num_steps, window=16))
     fit = PriorFit(config, prior)
     clean = torch.randn(2, 9, FEATURE_SIZE)
     valid = torch.arange(9) < torch.tensor([[9], [5]])
     levels = (torch.zeros(2, dtype=torch.long), torch.zeros(2, dtype=torch.long))
-    batch = (clean, torch.randn_like(clean), valid)
+    trusted = torch.arange(FEATURE_SIZE).expand(2, -1) != FEATURE_SIZE - 1
+    batch = Batch(clean, torch.randn_like(clean), valid, trusted, torch.zeros(2, dtype=torch.long))
 
     # The untrained network only hands on what it is given; that is the wrong motion here.
     generator = torch.Generator()
     assert fit.losses(prior, batch, levels, generator)["loss"] > 1
-    monkeypatch.setattr(prior, "denoise", lambda *_: torch.where(valid[..., None], clean, 100.0))
+    seen = valid[..., None] & trusted[:, None]
+    monkeypatch.setattr(prior, "denoise", lambda *_: torch.where(seen, clean, 100.0))
     assert fit.losses(prior, batch, levels, generator)["loss"] == 0
 
 
@@ -104,6 +109,23 @@ def test_a_run_that_stopped_goes_on_and_writes_weights(config):
     # What is known without training: how the windows' features vary.
     assert weights.denoiser.linear.power[0].mean() > 5 * weights.denoiser.linear.power[-1].mean()
     torch.testing.assert_close(half.denoiser.linear.power, weights.denoiser.linear.power)
+
+
+def test_a_training_ends_when_its_time_is_up_and_that_before_a_stop_counts(config, monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr("diffopt.training.motion_prior.time.monotonic", lambda: float(next(clock)))
+    endless = replace(config, steps=10000, validate_every=1)
+
+    train(replace(endless, max_seconds=20.0))
+    first = torch.load(f"{config.out}/checkpoints/last.ckpt", weights_only=True)
+    train(replace(endless, max_seconds=40.0))
+    second = torch.load(f"{config.out}/checkpoints/last.ckpt", weights_only=True)
+
+    steps = [first["global_step"], second["global_step"] - first["global_step"]]
+    assert 1 < steps[0] < 20 and abs(steps[1] - steps[0]) <= 2
+    assert second["optimizer_states"][0]["param_groups"][0]["lr"] < 0.1 * config.learning_rate
+    with pytest.raises(DiffoptError, match="max_seconds"):
+        train(replace(endless, max_seconds=40.0, devices=2))
 
 
 def test_a_training_that_goes_on_is_the_same_run_of_wandb_and_its_curves_are_whole(config):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from diffopt.training.motion_prior import PriorTraining, train
+from diffopt.training.motion_prior import train
+from diffopt.training.options import PriorTraining
 
 
 def train_prior(options: PriorTraining, console: Console) -> Path:

@@ -3,14 +3,18 @@
 World: y up, metres, floor y = 0. A body in its rest pose faces +z with its left towards +x.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
+import roma
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from diffopt.body.skeleton import BODY_JOINTS, JOINT_INDEX, forward_kinematics
 
+KINDS = ("idle", "activity", "locomotion", "run", "dance", "sport")
+"""What a clip may be of; `sport` are jumps, flips, fights and the like."""
 STILL_SPEED, RUN_SPEED = 0.35, 2.0
 """Mean planar speeds of the root, metres per second: below the one an activity on the spot, above the other a run."""
 FLOOR_PERCENTILE, TOE_HEIGHT = 0.05, 0.02
@@ -31,11 +35,13 @@ class MotionClip:
 
     Attributes:
         name, subject: the take, and who moves; subjects are what training and validation are split by.
-        kind: `idle`, `activity`, `locomotion` or `run`: training draws windows by it.
+        kind: one of `KINDS`: training draws windows by it.
         fps: frames per second.
         rotations: (T, 22, 3, 3) each joint's rotation relative to its parent, index 0 the root's relative to the world.
         root: (T, 3) position of the pelvis joint, world metres.
         offsets: (22, 3) each joint from its parent in the rest pose, metres; row 0 is zero.
+        weight: how often it is drawn, relative to other clips of its kind and length.
+        trusted: (22,) joints whose own rotation was captured; training takes nothing from the others.
     """
 
     name: str
@@ -45,10 +51,17 @@ class MotionClip:
     rotations: Float[Tensor, "T 22 3 3"]
     root: Float[Tensor, "T 3"]
     offsets: Float[Tensor, "22 3"]
+    weight: float = 1.0
+    trusted: Bool[Tensor, "22"] = field(default_factory=lambda: torch.ones(BODY_JOINTS, dtype=torch.bool))
 
     @property
     def seconds(self) -> float:
         return len(self.root) / self.fps
+
+    @cached_property
+    def turns(self) -> Float[Tensor, "S 22 3"]:
+        """Rotation vectors from each frame to the next, in the joint's own frame, radians; every window asks."""
+        return roma.rotmat_to_rotvec(self.rotations[:-1].mT @ self.rotations[1:])
 
     def joints(self) -> Float[Tensor, "T 22 3"]:
         """World positions of the joints, metres."""

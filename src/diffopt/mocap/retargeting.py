@@ -42,12 +42,14 @@ class Windows:
         root: (B, T, 3) pelvis, world metres, y up.
         offsets: (B, 22, 3) rest skeleton, metres.
         valid: (B, T) frames that exist.
+        trusted: (B, 22) joints whose rotation was captured.
     """
 
     rotations: Float[Tensor, "B T 22 3 3"]
     root: Float[Tensor, "B T 3"]
     offsets: Float[Tensor, "B 22 3"]
     valid: Bool[Tensor, "B T"]
+    trusted: Bool[Tensor, "B 22"]
 
     def joints(self) -> Float[Tensor, "B T 22 3"]:
         """World positions of the joints, metres."""

@@ -39,9 +39,8 @@ def retarget(clip: MotionClip, body: BodyModel, betas: Float[Tensor, "10"]) -> P
     """
     skeleton = body.skeleton(betas)[:BODY_JOINTS].clone()
     skeleton[0] = 0
-    captured = Windows(
-        clip.rotations[None], clip.root[None], clip.offsets[None], torch.ones(1, len(clip.root), dtype=torch.bool)
-    )
+    exists = torch.ones(1, len(clip.root), dtype=torch.bool)
+    captured = Windows(clip.rotations[None], clip.root[None], clip.offsets[None], exists, clip.trusted[None])
     there = approach_skeleton(captured, skeleton, torch.ones(1))
     rotations, offsets = there.rotations[0], there.offsets[0]
     scale = skeleton[LEGS].norm(dim=-1).sum() / offsets[LEGS].norm(dim=-1).sum()

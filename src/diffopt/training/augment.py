@@ -50,29 +50,28 @@ def gather(
     """Cut one window out of each clip and resample it.
 
     Args:
-        clips: one per window.
+        clips: one per window, of two frames or more.
         starts: where in the clip the window begins, seconds.
         speeds: how much faster than in the clip the motion goes.
         frames: length of a window; it is padded where the clip ends first.
         fps: rate of the windows.
     """
-    before, after, roots, shares, valid = [], [], [], [], []
+    before, turns, roots, shares, valid = [], [], [], [], []
     for clip, start, speed in zip(clips, starts.tolist(), speeds.tolist(), strict=True):
         time = (start + torch.arange(frames) * (speed / fps)) * clip.fps
         last = len(clip.root) - 1
         valid.append(time <= last + 1e-3)
         time = time.clamp(max=last)
-        row = time.long().clamp(max=max(last - 1, 0))
-        next_row, share = (row + 1).clamp(max=last), time - row
+        row = time.long().clamp(max=last - 1)
+        share = time - row
         before.append(clip.rotations[row])
-        after.append(clip.rotations[next_row])
-        roots.append(torch.lerp(clip.root[row], clip.root[next_row], share[:, None]))
+        turns.append(clip.turns[row])
+        roots.append(torch.lerp(clip.root[row], clip.root[row + 1], share[:, None]))
         shares.append(share)
-    first = torch.stack(before)
-    turn = roma.rotmat_to_rotvec(first.mT @ torch.stack(after))
-    rotations = first @ roma.rotvec_to_rotmat(torch.stack(shares)[..., None, None] * turn)
+    part_of_turn = roma.rotvec_to_rotmat(torch.stack(shares)[..., None, None] * torch.stack(turns))
     offsets = torch.stack([clip.offsets for clip in clips])
-    return Windows(rotations, torch.stack(roots), offsets, torch.stack(valid))
+    trusted = torch.stack([clip.trusted for clip in clips])
+    return Windows(torch.stack(before) @ part_of_turn, torch.stack(roots), offsets, torch.stack(valid), trusted)
 
 
 def mirror(windows: Windows, chosen: Bool[Tensor, " B"]) -> Windows:
@@ -84,6 +83,7 @@ def mirror(windows: Windows, chosen: Bool[Tensor, " B"]) -> Windows:
         rotations=torch.where(chosen[:, None, None, None, None], rotations, windows.rotations),
         root=torch.where(chosen[:, None, None], windows.root * flip, windows.root),
         offsets=torch.where(chosen[:, None, None], windows.offsets[:, MIRROR] * flip, windows.offsets),
+        trusted=torch.where(chosen[:, None], windows.trusted[:, MIRROR], windows.trusted),
     )
 
 
@@ -92,11 +92,12 @@ def recombine(windows: Windows, share: float, generator: torch.Generator | None 
     batch = len(windows.root)
     chosen = torch.rand(batch, generator=generator) < share
     giver = torch.where(chosen, torch.randperm(batch, generator=generator), torch.arange(batch))
-    rotations, offsets = windows.rotations.clone(), windows.offsets.clone()
+    rotations, offsets, trusted = windows.rotations.clone(), windows.offsets.clone(), windows.trusted.clone()
     upper = TRUNK + ARMS
     rotations[:, :, upper] = windows.rotations[giver][:, :, upper]
     offsets[:, upper] = windows.offsets[giver][:, upper]
-    return replace(windows, rotations=rotations, offsets=offsets)
+    trusted[:, upper] = windows.trusted[giver][:, upper]
+    return replace(windows, rotations=rotations, offsets=offsets, trusted=trusted)
 
 
 def reshape_body(windows: Windows, augmentation: Augmentation, generator: torch.Generator | None = None) -> Windows:

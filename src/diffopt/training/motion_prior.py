@@ -5,98 +5,40 @@ estimates of themselves, so that the network also learns to mend what estimators
 """
 
 import math
+import time
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
 from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from diffopt.body.model import load_body
 from diffopt.body.skeleton import BODY_JOINTS
-from diffopt.bounds import at_least
 from diffopt.device import accelerator_of, choose_device, generator_on
-from diffopt.mocap.reading import read_motions, split
+from diffopt.errors import DiffoptError
+from diffopt.mocap.clip import KINDS
+from diffopt.mocap.reading import split
+from diffopt.mocap.sources import read_sources
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.features import ARTICULATION, ROOT, SLICES, root_velocity
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription
 from diffopt.tracking import Replay, Run
-from diffopt.training.windows import Batch, MotionWindows, WindowRecipe, normalisation, seed_of
+from diffopt.training.options import PriorTraining
+from diffopt.training.windows import Batch, MotionWindows, normalisation, seed_of
 
-NORMALISATION_BATCHES = 60
+NORMALISATION_WINDOWS = 1440
 VALIDATION_SEED = 77
 VELOCITY_UNIT = 0.3
 """What an error of the root's velocity is measured in, m/s."""
 DISPLACEMENT_FRAMES = 12
 """Steps over which an error of the root's displacement is summed: it is the bias that ruins a path, not the jitter."""
-
-
-@dataclass
-class FeatureWeights:
-    """Weights of the mean squared errors of normalised features, per block, and of the errors of the path."""
-
-    velocity_residual: float = 0.5
-    clearance: float = 0.3
-    yaw_rate: float = 0.3
-    tilt: float = 0.5
-    rotations: float = 1.0
-    positions: float = 1.0
-    velocities: float = 1.0
-    contact_velocity: float = 0.5
-    support: float = 0.2
-    root_velocity: float = 0.5
-    displacement: float = 1.0
-
-
-@dataclass
-class PriorTraining:
-    """Everything that decides a training run of the motion prior."""
-
-    data: str = "mocap"
-    """File or folder with motion capture: the project's pack or AMASS."""
-    out: str = "prior"
-    """Folder for checkpoints, curves and the finished `prior.safetensors`. A run that stopped here goes on."""
-    body: str = "free"
-    """Whose skeleton the windows approach: `free` or the path of a user's own SMPL file."""
-    validation: dict[str, str] = field(default_factory=dict)
-    """Subjects kept out for validation, by what they stand for."""
-    excluded: dict[str, str] = field(default_factory=dict)
-    """Subjects and clips that are left out altogether, each with the reason."""
-    windows: WindowRecipe = field(default_factory=WindowRecipe)
-    num_steps: int = 1000
-    """Noise levels of the cosine schedule."""
-    network: DenoiserSize = field(default_factory=DenoiserSize)
-    loss: FeatureWeights = field(default_factory=FeatureWeights)
-    given_share: float = 0.25
-    """Part of the windows whose articulation is nearly clean (a tenth of the levels at most) while the root is not."""
-    steps: int = 3600
-    learning_rate: float = 5e-4
-    warmup_steps: int = 200
-    weight_decay: float = 0.02
-    clip_norm: float = 1.0
-    ema: float = 0.998
-    validate_every: int = 250
-    """Steps between validations."""
-    patience: int = 8
-    """Validations without progress after which training stops."""
-    validation_batches: int = 10
-    precision: str = "32-true"
-    threads: int = 1
-    """CPU threads of torch; 0 leaves its default."""
-    workers: int = 0
-    """Processes that prepare windows."""
-    device: str = "auto"
-    """`auto` (a CUDA device where there is one), `cpu` or `cuda`."""
-    devices: int = at_least(1, 1)
-    """Devices, or on the CPU processes; with more than one: data-parallel (DDP)."""
-    wandb: bool = False
-    seed: int = 0
-    trained_on: str = ""
-    """Data and licence, written into the weights' header."""
 
 
 class PriorFit(pl.LightningModule):
@@ -106,6 +48,7 @@ class PriorFit(pl.LightningModule):
         super().__init__()
         self.config, self.prior, self.windows = config, prior, windows
         self.averaged = deepcopy(prior).requires_grad_(False)
+        self.earlier_seconds, self.started = 0.0, time.monotonic()
 
     def configure_optimizers(self):
         config = self.config
@@ -116,7 +59,8 @@ class PriorFit(pl.LightningModule):
 
         def rate(step: int) -> float:
             warm = min(1.0, (step + 1) / config.warmup_steps)
-            return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / config.steps))))
+            done = max(step / config.steps, self.seconds() / config.max_seconds if config.max_seconds else 0.0)
+            return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
         return {
             "optimizer": optimizer,
@@ -126,6 +70,17 @@ class PriorFit(pl.LightningModule):
     def on_fit_start(self) -> None:
         if self.windows is not None:
             self.windows.rank = self.global_rank
+        self.started = time.monotonic()
+
+    def seconds(self) -> float:
+        """Time spent on this training, that before it was stopped counted in."""
+        return self.earlier_seconds + time.monotonic() - self.started
+
+    def on_save_checkpoint(self, checkpoint) -> None:
+        checkpoint["diffopt_seconds"] = self.seconds()
+
+    def on_load_checkpoint(self, checkpoint) -> None:
+        self.earlier_seconds = checkpoint["diffopt_seconds"]
 
     def on_train_start(self) -> None:
         torch.manual_seed(seed_of(self.config.seed, self.global_step, self.global_rank))  # of dropout
@@ -133,7 +88,7 @@ class PriorFit(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         # Of the seed, the step and the rank: noise that a resumed run draws on, and that no two ranks share.
         generator = generator_on(self.device, seed_of(self.config.seed, self.global_step, self.global_rank))
-        losses = self.losses(self.prior, batch, self.draw_levels(len(batch[0]), generator), generator)
+        losses = self.losses(self.prior, batch, self.draw_levels(len(batch.clean), generator), generator)
         self.log("train_loss", losses["loss"], prog_bar=True)
         self.log_dict({f"train/{name}": value for name, value in losses.items() if name != "loss"})
         return losses["loss"]
@@ -141,18 +96,23 @@ class PriorFit(pl.LightningModule):
     def on_train_batch_end(self, outputs, batch, batch_idx) -> None:
         # A short memory at first, or the average would long remember the random start.
         keep = min(self.config.ema, (1 + self.global_step) / (10 + self.global_step))
-        with torch.no_grad():
-            for mean, now in zip(self.averaged.parameters(), self.prior.parameters(), strict=True):
-                mean.lerp_(now, 1 - keep)
+        average = get_ema_multi_avg_fn(keep)
+        average(list(self.averaged.parameters()), list(self.prior.parameters()), torch.tensor(self.global_step))
+        if self.config.max_seconds and self.seconds() >= self.config.max_seconds:
+            self.trainer.should_stop = True
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """The training loss on unseen subjects under noise that is the same every time, and the path it predicts."""
         generator = generator_on(self.device, batch_idx)
-        levels = self.draw_levels(len(batch[0]), generator)
+        levels = self.draw_levels(len(batch.clean), generator)
         losses = self.losses(self.averaged, batch, levels, generator)
         self.log("val_loss", losses["loss"], prog_bar=True, sync_dist=True)
         self.log_dict({f"val/{name}": value for name, value in losses.items() if name != "loss"}, sync_dist=True)
-        self.log("val_path", path_error(self.averaged, batch), prog_bar=True, sync_dist=True)
+        errors = path_errors(self.averaged, batch)
+        self.log("val_path", errors.mean(), prog_bar=True, sync_dist=True)
+        for row in batch.kind.unique().tolist():
+            of_kind = errors[batch.kind == row]
+            self.log(f"val_path/{KINDS[row]}", of_kind.mean(), batch_size=len(of_kind), sync_dist=True)
 
     def draw_levels(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Noise levels of root and articulation: half of the time equal, else apart, some with a given articulation."""
@@ -172,7 +132,7 @@ class PriorFit(pl.LightningModule):
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """Weighted squared errors of the predicted clean features (paper, eq. 2), by block and in all."""
-        clean, seen, valid = batch
+        clean, seen, valid, trusted, _ = batch
         target, given = prior.normalised(clean), prior.normalised(seen)
         noise = torch.randn(given.shape, generator=generator, device=generator.device).to(given)
         noisy = torch.cat(
@@ -185,7 +145,7 @@ class PriorFit(pl.LightningModule):
         predicted = prior.denoise(noisy, *levels, valid).float()
         weight = (valid / valid.sum())[..., None]
         # One glitch in the capture must not steer a step.
-        squared = (predicted - target.clamp(-8, 8)).square()
+        squared = trusted[:, None] * (predicted - target.clamp(-8, 8)).square()
         losses = {name: (weight * squared[..., block]).sum(dim=(0, 1)).mean() for name, block in SLICES.items()}
         error = (root_velocity(prior.physical(predicted)) - root_velocity(clean)) / VELOCITY_UNIT
         losses["root_velocity"] = (weight * error.square()).sum() / 3
@@ -200,40 +160,53 @@ class PriorFit(pl.LightningModule):
 def learn_statistics(prior: MotionPrior, batches: list[Batch]) -> None:
     """Set what a prior knows of motion without training: the features' means and scales, and how they vary in time."""
     prior.mean, prior.scale = normalisation(batches)
-    whole = torch.cat([clean[valid.all(dim=1)] for clean, _, valid in batches if clean.shape[1] == prior.window])
+    full = [batch for batch in batches if batch.clean.shape[1] == prior.window]
+    whole = torch.cat([batch.clean[batch.valid.all(dim=1)] for batch in full]) if full else torch.empty(0)
     if len(whole):  # else no clip fills a window, and every frequency stays as likely as every other
         prior.denoiser.linear.learn(prior.normalised(whole))
 
 
-def path_error(prior: MotionPrior, batch: Batch) -> Tensor:
-    """Mean error of the root's displacement over a window, metres, with the articulation given as it was seen."""
-    clean, seen, valid = batch
+def path_errors(prior: MotionPrior, batch: Batch) -> Float[Tensor, " B"]:
+    """Error of the root's displacement over each window, metres, with the articulation given as it was seen."""
+    clean, seen, valid, _, _ = batch
     given = prior.normalised(seen)
     given = torch.cat((torch.zeros_like(given[..., ROOT]), given[..., ARTICULATION]), dim=-1)
     top = torch.full((len(clean),), prior.schedule.num_steps - 1, device=clean.device)
     predicted = prior.denoise(given, top, torch.zeros_like(top), valid).float()
     error = (prior.root_velocity(predicted) - root_velocity(clean)) * valid[..., None] / prior.fps
-    return error[..., ::2].sum(dim=1).norm(dim=-1).mean()
+    return error[..., ::2].sum(dim=1).norm(dim=-1)
 
 
 def train(config: PriorTraining) -> Path:
-    """Train a prior, or go on with one, and write the best average by validation loss to `out/prior.safetensors`."""
+    """Train a prior, or go on with one, and write the best average by validation loss to `out/prior.safetensors`.
+
+    Raises:
+        DiffoptError: the motions cannot be read or split, or processes would stop each by a clock of its own.
+    """
+    if config.max_seconds and config.devices > 1:
+        raise DiffoptError("Field 'max_seconds' is set with several devices; set `steps` or devices=1.")
     if config.threads:
         torch.set_num_threads(config.threads)
     pl.seed_everything(config.seed, verbose=False)
     out = Path(config.out)
-    training, validation = split(read_motions(config.data), config.validation, config.excluded)
+    clips = read_sources(config.data, config.sources, config.identities, config.kinds)
+    training, validation = split(clips, config.validation, config.excluded)
     unfinished = out / "checkpoints" / "last.ckpt"
     # A run that goes on draws new windows, not the first ones again.
     done = torch.load(unfinished, map_location="cpu", weights_only=True)["global_step"] if unfinished.is_file() else 0
     recipe = config.windows
     skeleton = load_body(config.body).skeleton(torch.zeros(10)).detach()[:BODY_JOINTS]
     windows = MotionWindows(training, recipe, skeleton, None, seed_of(config.seed, done))
-    held_out = MotionWindows(validation, recipe, skeleton, config.validation_batches, config.seed + VALIDATION_SEED)
+    # Made once: the same windows are asked for at every validation.
+    held_out = list(
+        MotionWindows(validation, recipe, skeleton, config.validation_batches, config.seed + VALIDATION_SEED)
+    )
     size = DenoiserSize(**asdict(config.network))
     prior = MotionPrior(PriorDescription(size, config.num_steps, recipe.longest, recipe.fps, config.trained_on))
     generator = torch.Generator().manual_seed(config.seed)
-    learn_statistics(prior, [windows.draw(generator) for _ in range(NORMALISATION_BATCHES)])
+    learn_statistics(
+        prior, [windows.draw(generator) for _ in range(math.ceil(NORMALISATION_WINDOWS / recipe.batch_size))]
+    )
 
     replay = Replay()
     loggers: list[Logger] = [CSVLogger(out, name="curves"), replay]
@@ -243,8 +216,11 @@ def train(config: PriorTraining) -> Path:
     best = ModelCheckpoint(out / "checkpoints", "best", monitor="val_loss", save_top_k=1, enable_version_counter=False)
     # After each validation, so that what it measured is in the checkpoint's curves.
     last = ModelCheckpoint(out / "checkpoints", "last", enable_version_counter=False)
+    device = choose_device(config.device)
+    # What tensor cores round of a factor (TF32) is less than the noise that a step adds.
+    torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
     trainer = pl.Trainer(
-        accelerator=accelerator_of(choose_device(config.device)),
+        accelerator=accelerator_of(device),
         devices=config.devices,
         strategy="ddp" if config.devices > 1 else "auto",
         precision=config.precision,  # pyright: ignore[reportArgumentType]
@@ -261,8 +237,8 @@ def train(config: PriorTraining) -> Path:
     fit = PriorFit(config, prior, windows)
     trainer.fit(
         fit,
-        DataLoader(windows, batch_size=None, num_workers=config.workers),
-        DataLoader(held_out, batch_size=None),
+        DataLoader(windows, batch_size=None, num_workers=config.workers, pin_memory=device.type == "cuda"),
+        DataLoader(held_out, batch_size=None),  # pyright: ignore[reportArgumentType]
         ckpt_path=str(unfinished) if done else None,
         weights_only=True,
     )

@@ -1,17 +1,20 @@
 """Endless training windows: clips drawn by kind, cut, resampled, augmented and corrupted, as motion features."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from einops import repeat
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from diffopt.body.skeleton import BODY_JOINTS, PARENTS
 from diffopt.errors import DiffoptError
-from diffopt.mocap.clip import MotionClip
+from diffopt.mocap.clip import KINDS, MotionClip
 from diffopt.prior.features import FEATURE_SIZE, SLICES, features_from_motion
 from diffopt.training.augment import Augmentation, augment, gather
 from diffopt.training.corruption import PoseNoise, corrupt
@@ -21,18 +24,34 @@ SCALE_FLOOR = 0.02
 FULL_LENGTH_SHARE = 0.7
 """Part of the batches whose windows have full length; the others are cut to a random one."""
 
-Batch = Sequence[Tensor]
-"""(B, S, D) features of true motions and of what an estimator makes of them, physical units, and (B, S) which exist."""
+
+class Batch(NamedTuple):
+    """Training windows.
+
+    Attributes:
+        clean, seen: features of true motions, and of what an estimator makes of them, physical units.
+        valid: steps that exist.
+        trusted: features that were captured.
+        kind: of each window, a row of `KINDS`.
+    """
+
+    clean: Float[Tensor, "B S D"]
+    seen: Float[Tensor, "B S D"]
+    valid: Bool[Tensor, "B S"]
+    trusted: Bool[Tensor, "B D"]
+    kind: Int[Tensor, " B"]
 
 
 @dataclass
 class WindowKinds:
-    """How often each kind of clip is drawn, relative to each other; within a kind by the square root of its length."""
+    """How often each kind of clip is drawn, relative to each other; within a kind by weight and root of the length."""
 
     idle: float = 0.15
     activity: float = 0.33
     locomotion: float = 0.43
     run: float = 0.12
+    dance: float = 0.22
+    sport: float = 0.18
 
 
 @dataclass
@@ -83,11 +102,13 @@ class MotionWindows(IterableDataset):
         self.recipe, self.skeleton, self.batches, self.seed = recipe, skeleton, batches, seed
         self.rank = 0
         """Among all processes of a training, on whatever node: each draws windows of its own."""
-        weights = torch.tensor([math.sqrt(clip.seconds) for clip in self.clips])
+        weights = torch.tensor([clip.weight * math.sqrt(clip.seconds) for clip in self.clips])
         for kind, share in asdict(recipe.kinds).items():
             rows = torch.tensor([clip.kind == kind for clip in self.clips])
             weights[rows] *= share / weights[rows].sum()
         self.weights = weights
+        for clip in self.clips:  # worked out here, not in every worker anew
+            _ = clip.turns
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
@@ -115,12 +136,26 @@ class MotionWindows(IterableDataset):
         clean, corrupted = (
             features_from_motion(each.rotations, each.joints(), recipe.fps, each.valid) for each in (windows, seen)
         )
-        return clean, corrupted, windows.valid[:, 1:]
+        kind = torch.tensor([KINDS.index(clip.kind) for clip in clips])
+        return Batch(clean, corrupted, windows.valid[:, 1:], trusted_features(windows.trusted), kind)
+
+
+def trusted_features(joints: Bool[Tensor, "B 22"]) -> Bool[Tensor, "B D"]:
+    """Features that follow from captured rotations: of a joint that is not trusted neither its rotation, nor where the
+    joints are that it carries, nor how they move."""
+    placed = torch.ones_like(joints)
+    for joint in range(1, BODY_JOINTS):
+        placed[:, joint] = placed[:, PARENTS[joint]] & joints[:, PARENTS[joint]]
+    trusted = torch.ones(len(joints), FEATURE_SIZE, dtype=torch.bool)
+    trusted[:, SLICES["rotations"]] = repeat(joints[:, 1:], "b joint -> b (joint six)", six=6)
+    for block in ("positions", "velocities"):
+        trusted[:, SLICES[block]] = repeat(placed[:, 1:], "b joint -> b (joint xyz)", xyz=3)
+    return trusted
 
 
 def normalisation(batches: list[Batch]) -> tuple[Float[Tensor, " D"], Float[Tensor, " D"]]:
     """Mean of every feature, and one standard deviation per block, whose channels keep their relative sizes."""
-    frames = torch.cat([clean[valid] for clean, _, valid in batches])
+    frames = torch.cat([batch.clean[batch.valid] for batch in batches])
     mean, scale = frames.mean(dim=0), torch.ones(FEATURE_SIZE)
     for block in SLICES.values():
         scale[block] = (frames - mean)[:, block].square().mean().sqrt().clamp(min=SCALE_FLOOR)
