@@ -28,7 +28,7 @@ FILES = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIG
 SHIPPED = {name for name in FILES if not name.startswith("sweeps/")}
 
 
-PRIORS = ("prior", "shipped_prior")
+PRIORS = ("prior", "prior_sources")
 EVALUATIONS = ("evaluation", "emdb_short", "emdb_full", "emdb_ablations")
 
 
