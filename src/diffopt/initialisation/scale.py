@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from scipy.ndimage import uniform_filter1d
+from scipy.ndimage import binary_erosion, uniform_filter1d
 from scipy.signal import find_peaks
 
 from diffopt.initialisation.options import ScaleOptions
@@ -67,7 +67,9 @@ def scale_posterior(
     """
     reach = min(max(1, round(options.moved_s * fps)), len(seen_w) - 1)
     seen_step = valid[1:] & valid[:-1] & (np.diff(segment) == 0)
-    spans = np.asarray(np.lib.stride_tricks.sliding_window_view(seen_step, reach).all(axis=1))
+    # A step on either side too, since places are smoothed over three frames.
+    inner = binary_erosion(seen_step, np.ones(3), border_value=True)
+    spans = np.asarray(np.lib.stride_tricks.sliding_window_view(inner, reach).all(axis=1))
     extent = float(np.linalg.norm(centers - centers[0], axis=-1).max())
     pace = float(np.linalg.norm(np.diff(centers, axis=0), axis=-1).mean()) * fps
     logs = np.arange(np.log(SLOWEST_M_S / pace), np.log(FASTEST_M_S / pace), LOG_STEP)
@@ -81,7 +83,7 @@ def scale_posterior(
     independent = options.independent_per_s * seen_step.sum() / fps
     likely = np.exp(independent * (evidence - evidence.max()))
     share = np.cumsum(likely) / likely.sum()
-    low, high = (logs[np.searchsorted(share, part)] for part in (0.16, 0.84))
+    low, high = np.interp([0.16, 0.84], share, logs)
     best = int(likely.argmax())
     peak_log = logs[best]
     if 1 < best < len(logs) - 1:  # between the candidates, where a parabola has its top
@@ -92,7 +94,7 @@ def scale_posterior(
     return ScalePosterior(
         scale=float(np.exp(peak_log)),
         log_error=float(np.hypot((high - low) / 2, options.drift)),
-        rivals=tuple(float(scales[peak]) for peak in sorted(peaks, key=lambda peak: -likely[peak])),
+        rivals=tuple(float(scales[peak]) for peak in peaks[:MOST_RIVALS]),
     )
 
 
@@ -143,8 +145,12 @@ def _expected_velocity(
     """Mean log likelihood, heavy in its tails, of the prior's word under each scale."""
     around = max(1, round(options.expected_s * fps))
 
-    def averaged(values: ndarray) -> ndarray:
-        return uniform_filter1d(values, around, axis=0, mode="nearest")[seen_step] / options.expected_m_s
+    def smooth(values: ndarray) -> ndarray:
+        return uniform_filter1d(values, around, axis=0, mode="nearest")[seen_step]
+
+    def averaged(values: ndarray) -> ndarray:  # over the steps that were seen
+        known = seen_step[:, None].astype(np.float64)
+        return smooth(known * values) / smooth(known) / options.expected_m_s
 
     body, camera = averaged(np.diff(seen_w, axis=0) * fps - velocity), averaged(np.diff(centers, axis=0) * fps)
     fixed, mixed, square = (body**2).sum(-1), 2 * (body * camera).sum(-1), (camera**2).sum(-1)

@@ -18,10 +18,7 @@ from diffopt.initialisation.gravity import (
     up_from_level_contacts,
     up_of_held_camera,
 )
-from diffopt.initialisation.options import (
-    GravityOptions,
-    InitialisationOptions,
-)
+from diffopt.initialisation.options import GravityOptions, InitialisationOptions
 from diffopt.initialisation.root_trajectory import RootTrajectory, solve_root_trajectory
 from diffopt.initialisation.scale import ScalePosterior, scale_posterior
 from diffopt.initialisation.state import InitialState, cameras_in_world, pose_in_world
