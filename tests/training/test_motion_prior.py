@@ -10,15 +10,18 @@ import pytest
 import roma
 import torch
 
+from diffopt.body.model import load_body
+from diffopt.body.skeleton import BODY_JOINTS
 from diffopt.errors import DiffoptError
-from diffopt.mocap.clip import AVERAGE_OFFSETS
+from diffopt.mocap.clip import AVERAGE_OFFSETS, KINDS
 from diffopt.mocap.reading import read_motions, split
+from diffopt.mocap.sources import read_sources
 from diffopt.prior.denoiser import DenoiserSize
 from diffopt.prior.features import ARTICULATION, FEATURE_SIZE
 from diffopt.prior.motion_prior import MotionPrior, PriorDescription, load_prior
-from diffopt.training.motion_prior import PriorFit, train
+from diffopt.training.motion_prior import VALIDATION_SEED, PriorFit, path_errors, train
 from diffopt.training.options import PriorTraining
-from diffopt.training.windows import Batch, WindowRecipe, seed_of
+from diffopt.training.windows import Batch, MotionWindows, WindowRecipe, seed_of
 from tests.offline_run import OfflineRun
 from tests.random_motion import random_motion
 
@@ -109,6 +112,25 @@ def test_a_run_that_stopped_goes_on_and_writes_weights(config):
     # What is known without training: how the windows' features vary.
     assert weights.denoiser.linear.power[0].mean() > 5 * weights.denoiser.linear.power[-1].mean()
     torch.testing.assert_close(half.denoiser.linear.power, weights.denoiser.linear.power)
+
+
+def test_the_path_error_of_held_out_people_is_told_by_kind(config):
+    """Over all windows of a kind, however they lie in batches; a kind that nobody moved in is not told."""
+    held_out = {"walker": "b", "dancer": "c"}
+    kinds = {"clip2": "locomotion", "clip3": "dance"}
+    config = replace(config, validation=held_out, excluded={}, kinds=kinds, validation_batches=6, wandb=True, steps=2)
+    prior = load_prior(train(config))
+    (told,) = [row for row in OfflineRun(Path(config.out)).history if "val_path" in row]
+
+    clips = [clip for clip in read_sources(config.data, {}, {}, kinds) if clip.kind in kinds.values()]
+    skeleton = load_body().skeleton(torch.zeros(10)).detach()[:BODY_JOINTS]
+    batches = list(MotionWindows(clips, config.windows, skeleton, 6, config.seed + VALIDATION_SEED))
+    with torch.no_grad():
+        errors = torch.cat([path_errors(prior, batch) for batch in batches])
+    kind = torch.cat([batch.kind for batch in batches])
+    expected = {f"val_path/{KINDS[row]}": float(errors[kind == row].mean()) for row in kind.unique().tolist()}
+    assert len(expected) == 2
+    assert {name: told[name] for name in told if name.startswith("val_path/")} == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_training_ends_when_its_time_is_up_and_that_before_a_stop_counts(config, monkeypatch):

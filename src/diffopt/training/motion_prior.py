@@ -101,6 +101,10 @@ class PriorFit(pl.LightningModule):
         if self.config.max_seconds and self.seconds() >= self.config.max_seconds:
             self.trainer.should_stop = True
 
+    def on_validation_start(self) -> None:
+        batches: list[Batch] = self.trainer.val_dataloaders.dataset  # type: ignore[union-attr]
+        self.validated_kinds = sorted({row for batch in batches for row in batch.kind.tolist()})
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """The training loss on unseen subjects under noise that is the same every time, and the path it predicts."""
         generator = generator_on(self.device, batch_idx)
@@ -110,9 +114,11 @@ class PriorFit(pl.LightningModule):
         self.log_dict({f"val/{name}": value for name, value in losses.items() if name != "loss"}, sync_dist=True)
         errors = path_errors(self.averaged, batch)
         self.log("val_path", errors.mean(), prog_bar=True, sync_dist=True)
-        for row in batch.kind.unique().tolist():
-            of_kind = errors[batch.kind == row]
-            self.log(f"val_path/{KINDS[row]}", of_kind.mean(), batch_size=len(of_kind), sync_dist=True)
+        errors, kind = errors.cpu(), batch.kind.cpu()
+        for row in self.validated_kinds:  # all in every batch, or processes would wait for each other's
+            of_kind = errors[kind == row]
+            mean = of_kind.sum() / max(len(of_kind), 1)
+            self.log(f"val_path/{KINDS[row]}", mean.to(self.device), batch_size=len(of_kind), sync_dist=True)
 
     def draw_levels(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Noise levels of root and articulation: half of the time equal, else apart, some with a given articulation."""
