@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from speed import StageClock
 from torch.utils.data import DataLoader
 
 from diffopt.body.model import load_body
@@ -69,37 +70,14 @@ def _fit_row(recipe: str, device: str, walk: Path, options: argparse.Namespace) 
     config = load_config([shipped(recipe)] if recipe != "default" else None, overrides)
     for stage in config.fit.stages.values():
         stage.steps = min(stage.steps, options.short or (stage.steps if recipe == "default" else LONGEST))
-    clock = _StageClock()
+    clock = StageClock()
     with clock:
         fit(config, Console(quiet=True))
     result = Result.load(out)
     assert result.metrics is not None
-    steps = ", ".join(f"{stage} {1000 * seconds:.1f}" for stage, seconds in clock.per_step().items())
+    steps = ", ".join(f"{stage} {milliseconds:.1f}" for stage, milliseconds in clock.per_step().items())
     seconds = 100 * result.run["seconds"]["fit"] / FRAMES
     return f"| {recipe} | {device} | {seconds:.1f} | {steps} | {result.metrics['g_mpjpe_mm']:.1f} |"
-
-
-class _StageClock:
-    """Seconds a step by stage, from the times at which steps end; the first step of a stage is left out."""
-
-    def __init__(self) -> None:
-        self.times: dict[str, list[float]] = {}
-
-    def __enter__(self) -> None:
-        from diffopt.fitting.fit import SequenceFit
-
-        def note(fit: SequenceFit, *_: object) -> None:
-            self.times.setdefault(fit.stage, []).append(time.perf_counter())
-
-        SequenceFit.on_train_batch_end = note  # type: ignore[method-assign]
-
-    def __exit__(self, *_: object) -> None:
-        from diffopt.fitting.fit import SequenceFit
-
-        del SequenceFit.on_train_batch_end
-
-    def per_step(self) -> dict[str, float]:
-        return {stage: (at[-1] - at[0]) / max(len(at) - 1, 1) for stage, at in self.times.items()}
 
 
 def _command_row(name: str, *arguments: str) -> str:
