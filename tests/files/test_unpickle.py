@@ -18,7 +18,7 @@ import torch
 from joblib_layout import joblib_bytes
 
 from diffopt.errors import DiffoptError
-from diffopt.files.unpickle import load_npy, load_pickle, load_torch
+from diffopt.files.unpickle import load_npy, load_npz, load_pickle, load_torch
 
 CONTENT = {
     "c": np.arange(12.0).reshape(3, 4),
@@ -160,3 +160,14 @@ def test_what_is_missing_or_damaged_is_told(tmp_path):
         load_pickle(tmp_path / "half.pkl")
     with pytest.raises(DiffoptError, match=r"half\.pkl: not a \.pt file"):
         load_torch(tmp_path / "half.pkl")
+
+
+def test_named_arrays_are_read_and_damaged_ones_told(tmp_path):
+    np.savez(tmp_path / "good.npz", a=np.arange(3))
+    np.savez(tmp_path / "objects.npz", a=np.array([os.getcwd], dtype=object))
+    (tmp_path / "half.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:100])
+
+    assert load_npz(tmp_path / "good.npz")["a"].tolist() == [0, 1, 2]
+    for name in ("half", "objects"):
+        with pytest.raises(DiffoptError, match=rf"{name}\.npz: not a \.npz file that can be read"):
+            load_npz(tmp_path / f"{name}.npz")

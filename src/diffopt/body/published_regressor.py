@@ -1,14 +1,13 @@
 """Reads a keypoint regressor of SMPL's mesh as others publish it: rows of weights over the vertices."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
 from diffopt.errors import DiffoptError
-from diffopt.files.unpickle import load_npy, load_pickle, plain
+from diffopt.files.unpickle import load_npy, load_npz, load_pickle, plain
 from diffopt.observation.keypoint_sets import COCO17, SURFACE_NAMES
 
 _SUM_TOLERANCE = 0.01
@@ -55,7 +54,7 @@ def read_keypoint_regressor(path: Path, num_vertices: int) -> Float[ndarray, "K 
 
 
 def _only_array(path: Path) -> ndarray:
-    contents = _contents(path)
+    contents = {".npy": load_npy, ".npz": load_npz}.get(path.suffix, load_pickle)(path)
     if isinstance(contents, dict):
         if len(contents) != 1:
             raise DiffoptError(
@@ -70,19 +69,3 @@ def _only_array(path: Path) -> ndarray:
             f"{path}: holds a {type(contents).__name__}, expected the regressor's array of numbers. "
             "Save it with numpy.save."
         ) from None
-
-
-def _contents(path: Path) -> Any:
-    if path.suffix == ".npy":
-        return load_npy(path)
-    if path.suffix != ".npz":
-        return load_pickle(path)
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return dict(stored)
-    except FileNotFoundError:
-        raise DiffoptError(f"{path}: no such file. `body.keypoint_regressor` takes a .npy, .npz or .pkl.") from None
-    except Exception as error:
-        raise DiffoptError(
-            f"{path}: cannot be read as plain arrays ({error}). Save the regressor with numpy.save."
-        ) from error

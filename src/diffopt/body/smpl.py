@@ -17,7 +17,7 @@ from diffopt.body.fitted_regressor import register, transfer
 from diffopt.body.free import read_free_body
 from diffopt.body.published_regressor import read_keypoint_regressor
 from diffopt.errors import DiffoptError
-from diffopt.files.unpickle import load_pickle, plain
+from diffopt.files.unpickle import load_npz, load_pickle, plain
 from diffopt.observation.keypoint_sets import SURFACE_NAMES
 
 FIELDS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
@@ -90,15 +90,9 @@ def _fitted_regressor(arrays: dict[str, ndarray], ids: dict[str, int]) -> Float[
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    if path.suffix != ".npz":
-        contents = load_pickle(path)
-        if not isinstance(contents, dict):
-            raise DiffoptError(f"{path}: holds a {type(contents).__name__}, expected SMPL's dictionary.")
-        return {name: plain(value) for name, value in contents.items()}
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return dict(stored)
-    except FileNotFoundError:
-        raise DiffoptError(f"{path}: no such file. `body.model` takes `free` or the path of a SMPL file.") from None
-    except ValueError as error:
-        raise DiffoptError(f"{path}: cannot be read as plain arrays ({error}).") from error
+    if path.suffix == ".npz":
+        return load_npz(path)
+    contents = load_pickle(path)
+    if not isinstance(contents, dict):
+        raise DiffoptError(f"{path}: holds a {type(contents).__name__}, expected SMPL's dictionary.")
+    return {name: plain(value) for name, value in contents.items()}

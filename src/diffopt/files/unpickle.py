@@ -197,6 +197,20 @@ def load_npy(path: Path) -> Any:
     return _guarded(path, load, "a .npy file", "a file saved by numpy.save")
 
 
+def load_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a `.npz` by name; one that holds objects is refused.
+
+    Raises:
+        DiffoptError: the file is missing, is damaged, or holds anything but plain arrays.
+    """
+
+    def load(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
+        with np.lib.npyio.NpzFile(file, allow_pickle=False) as stored:  # pyright: ignore[reportArgumentType]
+            return dict(stored)
+
+    return _guarded(path, load, "a .npz file", "plain arrays saved by numpy.savez")
+
+
 def load_torch(path: Path) -> Any:
     """The contents of a `.pt` of tensors, arrays and plain containers, by torch's weights-only reader.
 
